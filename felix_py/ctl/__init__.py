@@ -1,0 +1,1 @@
+"""felixctl: one module per verb."""

@@ -1,0 +1,1 @@
+"""Pure functions of datastore values that several daemons need."""

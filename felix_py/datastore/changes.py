@@ -1,0 +1,52 @@
+"""What the syncer tells a daemon: one change per key, and the state of the store as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from felix_py.datastore.keys import Key
+from felix_py.datastore.model import Invalid, Stored, Value
+from felix_py.runtime.mailbox import Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The newest a key holds: a value, or nothing (deleted), or nothing because it is invalid."""
+
+    stored: Stored[Value] | None
+    invalid: Invalid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStateKey:
+    """The mailbox key under which the one StoreState is put."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """How the store stands. Daemons act on the kernel or on etcd only while `may_act`.
+
+    in_sync: everything of the first list was put before this.
+    connected: the last exchange with the store worked.
+    frozen: why the store is believed to have gone back (or not to be initialised); None: it is fine.
+    While frozen no changes are delivered: the daemon keeps its last state, deletes nothing and
+    gives out nothing.
+    """
+
+    in_sync: bool
+    connected: bool
+    frozen: str | None
+    revision: int
+
+    @property
+    def may_act(self) -> bool:
+        """True when decisions may be taken from what was delivered."""
+        return self.in_sync and self.frozen is None
+
+
+NOT_YET = StoreState(in_sync=False, connected=False, frozen=None, revision=0)
+
+STORE_STATE = StoreStateKey()
+
+SyncMailbox = Mailbox[Key | StoreStateKey, Change | StoreState]
+"""Where a Syncer puts: Key -> Change, STORE_STATE -> StoreState."""

@@ -1,0 +1,25 @@
+"""The marks by which a process with an empty memory recognises what is ours (docs/ownership.md).
+
+The route protocol numbers are free in iproute2's rt_protos (checked: 80 and 81 have no entry).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LINK_PREFIX = "cali"
+HOST_MAC = "ee:ee:ee:ee:ee:ee"
+ALIAS_MAX_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a route belongs to: the number is written into every route, the metric keeps owners apart."""
+
+    name: str
+    route_protocol: int
+    metric: int
+
+
+FELIX = Owner("felix", route_protocol=80, metric=1024)
+BGP = Owner("bgp", route_protocol=81, metric=1025)

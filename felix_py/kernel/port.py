@@ -1,0 +1,119 @@
+"""The port to this host's network stack. The adapter is pyroute2_kernel.py; there is no fake:
+what matters about the kernel is what it really does (tests run in throw-away namespaces)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.model import (
+    Address,
+    Hint,
+    IPAddress,
+    Link,
+    LinkSettings,
+    PodSpec,
+    Route,
+    RouteChange,
+    VethSpec,
+)
+
+
+class Monitor(Protocol):
+    """Netlink events as hints. One reader thread. Our own route changes are not reported."""
+
+    def next(self, timeout_seconds: float) -> tuple[Hint, ...]:
+        """What changed; empty when nothing did in time. Raises EventsLost: list everything again."""
+        ...
+
+    def close(self) -> None:
+        """End it; safe to repeat."""
+        ...
+
+
+class Kernel(Protocol):
+    """Links, addresses and routes of the namespace the process runs in. Torn dumps are read again."""
+
+    def links(self) -> tuple[Link, ...]:
+        """Every link, with the settings that netlink tells."""
+        ...
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Every address of both families."""
+        ...
+
+    def routes(self, table: int, *, protocol: int | None = None) -> tuple[Route, ...]:
+        """Routes of both families in a table, of one protocol or of all."""
+        ...
+
+    def routes_at(self, routes: Sequence[Route]) -> tuple[Route, ...]:
+        """Every route, whoever owns it, that stands at the keys of these."""
+        ...
+
+    def change_routes(self, changes: Sequence[RouteChange]) -> tuple[KernelRefused | None, ...]:
+        """Write in batches, hand-packed; one answer per change, in order. Never stops half-way.
+
+        A PutRoute without `replaces_ours` is exclusive: EEXIST is answered, nothing overwritten.
+        """
+        ...
+
+    def change_link(
+        self,
+        index: int,
+        *,
+        up: bool | None = None,
+        mtu: int | None = None,
+        settings: LinkSettings | None = None,
+    ) -> None:
+        """Change what is given. Raises KernelRefused."""
+        ...
+
+    def read_settings(self, name: str) -> LinkSettings:
+        """All settings of a link, those that only exist as files included. `all`, `default` work."""
+        ...
+
+    def write_settings(self, name: str, settings: LinkSettings) -> None:
+        """Write settings through /proc/sys; None fields are left alone. Raises KernelRefused."""
+        ...
+
+    def watch(self) -> Monitor:
+        """Events from now on: open it before the first list."""
+        ...
+
+    def close(self) -> None:
+        """Let go of sockets; safe to repeat."""
+        ...
+
+
+class PodLinks(Protocol):
+    """What the CNI server does to pods' links. Safe to use from several threads."""
+
+    def create(self, spec: VethSpec, pod_namespace_fd: int) -> int:
+        """Create the pair, peer inside the namespace, host side up with its settings; host ifindex.
+
+        Raises KernelRefused; EEXIST when the host name is taken.
+        """
+        ...
+
+    def configure_pod(self, spec: PodSpec, pod_namespace_fd: int) -> str:
+        """Bring the pod's side up with addresses, neighbours and routes; answers its MAC."""
+        ...
+
+    def inspect_pod(
+        self, pod_name: str, pod_namespace_fd: int
+    ) -> tuple[Link | None, tuple[Address, ...], tuple[Route, ...]]:
+        """The pod's link (None: not there), its addresses and its routes."""
+        ...
+
+    def find(self, host_name: str) -> Link | None:
+        """The host side by name, None when there is no such link."""
+        ...
+
+    def delete(self, indexes: Sequence[int]) -> None:
+        """Delete links, several in one request where the kernel can (by group); absent is fine."""
+        ...
+
+    def forget_connections(self, addresses: Sequence[IPAddress]) -> None:
+        """Drop the conntrack entries of these addresses; absent is fine."""
+        ...

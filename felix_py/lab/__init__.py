@@ -1,0 +1,1 @@
+"""felix-lab: racks, ToRs, nodes and pods in network namespaces of one machine."""

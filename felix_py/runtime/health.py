@@ -1,0 +1,55 @@
+"""Liveness and readiness of a daemon, fed by its main loops."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from felix_py.runtime.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """live: every loop came round in time; ready: nothing is missing; why: what is wrong, by name."""
+
+    live: bool
+    ready: bool
+    why: dict[str, str]
+
+
+class Health:
+    """Loops say `beat` each time round and `ready`/`not_ready` with a reason per concern."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._deadlines: dict[str, float] = {}
+        self._missing: dict[str, str] = {}
+
+    def beat(self, loop: str, within_seconds: float) -> None:
+        """This loop is alive and will say so again within so many seconds."""
+        with self._lock:
+            self._deadlines[loop] = self._clock.now() + within_seconds
+
+    def not_ready(self, concern: str, reason: str) -> None:
+        """Something that readiness needs is missing."""
+        with self._lock:
+            self._missing[concern] = reason
+
+    def ready(self, concern: str) -> None:
+        """What was missing is there."""
+        with self._lock:
+            self._missing.pop(concern, None)
+
+    def report(self) -> HealthReport:
+        """The state right now."""
+        with self._lock:
+            now = self._clock.now()
+            late = {
+                name: "has not come round in time"
+                for name, at in self._deadlines.items()
+                if at < now
+            }
+            return HealthReport(
+                live=not late, ready=not late and not self._missing, why={**self._missing, **late}
+            )
