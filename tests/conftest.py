@@ -1,5 +1,24 @@
-"""Fixtures that every test may ask for by name."""
+"""Fixtures that tests of several packages share."""
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.support.netns"]
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.etcd import EtcdServer
+
+
+@pytest.fixture(scope="session")
+def etcd_session() -> Iterator[EtcdServer]:
+    """One etcd for the whole run."""
+    with EtcdServer() as server:
+        yield server
+
+
+@pytest.fixture
+def etcd(etcd_session: EtcdServer) -> Iterator[EtcdServer]:
+    """That etcd with no key in it. A test that stops, wipes or pauses etcd starts its own."""
+    etcd_session.delete_all()
+    yield etcd_session
+    etcd_session.delete_all()
