@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.etcd import EtcdServer
 
+pytest_plugins = ["tests.support.netns"]
+
 
 @pytest.fixture(scope="session")
 def etcd_session() -> Iterator[EtcdServer]:
