@@ -18,7 +18,7 @@ class BuildWithShim(build_py):
     def run(self) -> None:
         """Compile with the machine's C compiler (CC, else gcc), then build as usual."""
         compiler = os.environ.get("CC", "gcc")
-        flags = ["-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror"]
+        flags = ["-std=c99", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror"]
         output = str(SHIM / "felix-py")
         subprocess.run([compiler, *flags, "-o", output, str(SHIM / "shim.c")], check=True)
         super().run()
