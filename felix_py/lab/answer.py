@@ -1,0 +1,31 @@
+"""What stands behind every pod and ToR: says its name to whoever connects. `answer.py NAME PORT`.
+
+Standard library only, run as `python -I -S`: a dozen of them start on every `felix-lab up`.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+
+def main() -> None:
+    """Answer one connection after the other, each within a second, until killed."""
+    name, port = sys.argv[1], int(sys.argv[2])
+    server = socket.socket(socket.AF_INET6)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    server.bind(("::", port))
+    server.listen(256)
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(1)
+            try:
+                connection.sendall(name.encode() + b"\n")
+            except OSError:
+                continue
+
+
+if __name__ == "__main__":
+    main()
