@@ -1,0 +1,155 @@
+"""Pure: what of the Node object felix writes, and what it leaves to whoever wrote it before.
+
+Felix owns `spec.bgp.ipv4Address`, `ipv6Address` while it found them itself, the CalicoNodeIP
+entries of `spec.addresses`, and its annotation. AS number, tunnel addresses, labels and whatever
+else stands there are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+
+from felix_py.agent.calc.node_address import AUTO, NONE, Detection, Recorded
+from felix_py.datastore.model import IPInterface, Node, NodeName, Stored
+
+ANNOTATION = "felix-py.io/address-detection"
+FIELDS = {4: "ipv4Address", 6: "ipv6Address"}
+NODE_IP = "CalicoNodeIP"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressWish:
+    """One family's detection, and the configured method that led to it."""
+
+    method: str
+    detection: Detection
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """The Node's `spec.bgp`, `spec.addresses` and our annotation as they should be."""
+
+    bgp: Mapping[str, object]
+    addresses: tuple[Mapping[str, object], ...]
+    annotation: str
+    warnings: tuple[str, ...] = field(default=())
+
+
+def recorded_in(annotations: Mapping[str, str], version: int) -> Recorded | None:
+    """What an earlier detection left in the annotation; None when nothing usable is there."""
+    entry = _entries(annotations).get(f"ipv{version}")
+    if not isinstance(entry, dict):
+        return None
+    address, method = entry.get("address"), entry.get("method")
+    if not isinstance(address, str) or not isinstance(method, str):
+        return None
+    try:
+        interface = ip_interface(address)
+    except ValueError:
+        return None
+    if interface.version != version:
+        return None
+    return Recorded(interface, method, entry.get("steady") is True)
+
+
+def holder_of(
+    interface: IPInterface, me: NodeName, nodes: Mapping[NodeName, Stored[Node]]
+) -> NodeName | None:
+    """Another node whose BGP address this is; the first by name."""
+    return min(
+        (
+            name
+            for name, stored in nodes.items()
+            if name != me
+            and any(
+                other is not None and other.ip == interface.ip
+                for other in (stored.value.ipv4_address, stored.value.ipv6_address)
+            )
+        ),
+        default=None,
+    )
+
+
+def plan(
+    spec: Mapping[str, object],
+    annotations: Mapping[str, str],
+    wishes: Mapping[int, AddressWish],
+    holders: Mapping[int, NodeName],
+) -> NodePlan:
+    """The Node as it should be, from its present spec and annotations (empty: no such Node yet).
+
+    wishes by IP version; holders: the other node that already has the address a wish found.
+    """
+    present = spec.get("bgp")
+    bgp: dict[str, object] = dict(present) if isinstance(present, dict) else {}
+    entries = _entries(annotations)
+    warnings: list[str] = []
+    for version, wish in sorted(wishes.items()):
+        warnings += _settle(version, wish, holders.get(version), bgp, entries)
+    kept = spec.get("addresses")
+    others = [a for a in kept if isinstance(a, dict)] if isinstance(kept, list) else []
+    mine = [
+        {"address": text, "type": NODE_IP}
+        for name in FIELDS.values()
+        if isinstance(text := bgp.get(name), str)
+    ]
+    addresses = (*mine, *(a for a in others if a.get("type") != NODE_IP))
+    return NodePlan(bgp, addresses, json.dumps(entries, sort_keys=True), tuple(warnings))
+
+
+def _settle(
+    version: int,
+    wish: AddressWish,
+    holder: NodeName | None,
+    bgp: dict[str, object],
+    entries: dict[str, object],
+) -> list[str]:
+    """Decide one family in place; what people should know."""
+    name, label = FIELDS[version], f"ipv{version}"
+    standing = bgp.get(name)
+    ours = recorded_in({ANNOTATION: json.dumps(entries)}, version)
+    set_by_us = ours is not None and str(ours.interface) == standing
+    found = wish.detection
+    warnings = [found.warning] if found.warning else []
+    if wish.method == NONE:
+        if set_by_us:
+            bgp.pop(name, None)
+        entries.pop(label, None)
+        return warnings
+    if found.interface is None:
+        return warnings
+    text = str(found.interface)
+    if holder is not None:
+        warnings.append(
+            f"node {holder} already has the address {found.interface.ip}; two nodes cannot share "
+            f"one: set felix.{name} here or correct that Node"
+        )
+        if standing != text:
+            return warnings
+    if wish.method == AUTO and standing is not None and not set_by_us:
+        entries.pop(label, None)
+        if standing != text:
+            warnings.append(
+                f"spec.bgp.{name} is {standing}, set by hand, but {found.how} gives {text}; "
+                f"set felix.{name} to settle it"
+            )
+        return warnings
+    bgp[name] = text
+    entries[label] = {
+        "address": text,
+        "method": wish.method,
+        "found": found.how,
+        "steady": found.steady,
+    }
+    return warnings
+
+
+def _entries(annotations: Mapping[str, str]) -> dict[str, object]:
+    try:
+        loaded = json.loads(annotations.get(ANNOTATION, "{}"))
+    except ValueError:
+        return {}
+    return dict(loaded) if isinstance(loaded, dict) else {}

@@ -1,0 +1,105 @@
+"""Composition root of felix: the only file that knows all of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+
+import structlog
+
+from felix_py.agent import status
+from felix_py.agent.hints import Hints, KernelReader
+from felix_py.agent.loop import Loop, Managers, Outlets
+from felix_py.agent.managers import HostManager, LinkManager, RouteManager
+from felix_py.agent.reporter import Reporter
+from felix_py.agent.settings import AgentSettings, methods
+from felix_py.agent.state import State, watched_prefixes
+from felix_py.datastore.changes import SyncMailbox
+from felix_py.datastore.etcd_store import EtcdStore
+from felix_py.datastore.history import History
+from felix_py.datastore.model import NodeName
+from felix_py.datastore.status_board import StatusBoard
+from felix_py.datastore.syncer import Syncer
+from felix_py.kernel.link_settings import LinkSettingsDriver
+from felix_py.kernel.ownership import FELIX
+from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
+from felix_py.kernel.route_table import RouteTable
+from felix_py.runtime import logs, metrics, node_name, status_file
+from felix_py.runtime.clock import SystemClock
+from felix_py.runtime.health import Health
+from felix_py.runtime.mailbox import Mailbox
+from felix_py.runtime.settings import BadSettings, load, parse_arguments
+from felix_py.runtime.supervisor import Supervisor
+from felix_py.runtime.version import VERSION
+
+log = structlog.get_logger(__name__)
+ABOUT = "Felix: keeps this node's routes, link settings and Node object as etcd says."
+
+
+def main() -> None:
+    """The console script: exit status 0 after SIGTERM, 1 after a fault, 2 for bad settings."""
+    try:
+        settings = load(
+            AgentSettings, parse_arguments(AgentSettings, sys.argv[1:], ABOUT), os.environ
+        )
+        how = methods(settings.felix)
+        me = NodeName(node_name.settle(settings.node))
+    except BadSettings as error:
+        sys.stderr.write(f"felix-agent: {error}\n")
+        sys.exit(2)
+    logs.set_up(status.DAEMON, settings.log)
+    metrics.serve(settings.felix.metrics_address, settings.felix.metrics_port)
+    log.info("starting", node=me, version=VERSION)
+    with ExitStack() as resources:
+        sys.exit(_assemble(settings, me, how, resources).run())
+
+
+def _assemble(
+    settings: AgentSettings, me: NodeName, how: dict[int, str], resources: ExitStack
+) -> Supervisor:
+    clock, run_dir = SystemClock(), settings.node.run_dir
+    store = EtcdStore.connect(settings.datastore)
+    resources.callback(store.close)
+    kernel = resources.enter_context(Pyroute2Kernel())
+    mailbox: SyncMailbox = Mailbox()
+    hints = Hints()
+    reader = KernelReader(kernel, hints, mailbox.wake)
+    history = History(run_dir, status.DAEMON)
+    reporter = Reporter(store, me, StatusBoard(store, me, status.DAEMON), clock)
+    loop = Loop(
+        mailbox,
+        hints,
+        kernel,
+        Managers(
+            RouteManager(RouteTable(kernel, FELIX)),
+            LinkManager(kernel, LinkSettingsDriver(kernel)),
+            HostManager(kernel),
+        ),
+        Outlets(
+            reporter,
+            lambda document: status_file.write(run_dir, status.DAEMON, document),
+            _identity(me, clock),
+            lambda: history.guid,
+        ),
+        how,
+        state=State(me),
+        clock=clock,
+        health=Health(clock),
+    )
+    supervisor = Supervisor()
+    supervisor.add("syncer", Syncer(store, watched_prefixes(me), mailbox, history, clock).run)
+    supervisor.add("kernel", reader.run)
+    supervisor.add("loop", loop.run)
+    supervisor.add("reporter", reporter.run)
+    return supervisor
+
+
+def _identity(me: NodeName, clock: SystemClock) -> status.Identity:
+    return status.Identity(
+        node=me,
+        pid=os.getpid(),
+        version=VERSION,
+        started_at=clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        host_name_now=node_name.host_name_differs(me),
+    )

@@ -1,0 +1,66 @@
+"""What felix knows right now: frozen values that the decisions in calc/ take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from felix_py.datastore.keys import ResourceKey
+from felix_py.datastore.model import (
+    AffinityState,
+    Block,
+    IPNetwork,
+    IPPool,
+    Node,
+    NodeName,
+    PoolName,
+    Stored,
+    WorkloadEndpoint,
+)
+from felix_py.kernel.model import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A local endpoint as one that claims addresses; `create_revision` is its age."""
+
+    key: ResourceKey
+    endpoint: WorkloadEndpoint
+    create_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the decisions look at. Mappings are read only by agreement.
+
+    claims: who claims an address (/32, /128); interfaces: which endpoints name a host link;
+    blocks: those that name this node; affinities: this node's; nodes: all, this one included;
+    links: this host's, by name.
+    """
+
+    me: NodeName
+    claims: Mapping[IPNetwork, Mapping[ResourceKey, Claim]] = field(default_factory=dict)
+    interfaces: Mapping[str, Mapping[ResourceKey, Claim]] = field(default_factory=dict)
+    blocks: Mapping[IPNetwork, Block] = field(default_factory=dict)
+    affinities: Mapping[IPNetwork, AffinityState] = field(default_factory=dict)
+    pools: Mapping[PoolName, IPPool] = field(default_factory=dict)
+    nodes: Mapping[NodeName, Stored[Node]] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """What may have changed since the last look; `everything` outweighs the rest."""
+
+    everything: bool = False
+    addresses: frozenset[IPNetwork] = frozenset()
+    blocks: frozenset[IPNetwork] = frozenset()
+    interfaces: frozenset[str] = frozenset()
+    nodes: bool = False
+
+    @property
+    def any(self) -> bool:
+        """True when something is to be decided again."""
+        return bool(
+            self.everything or self.addresses or self.blocks or self.interfaces or self.nodes
+        )
