@@ -1,0 +1,166 @@
+"""Pure: received paths to wanted routes, with every refusal named. The kernel's guard.
+
+Whatever a peer sends, a route is wanted only inside a pool (or a range the operator allows), never as
+default route unless asked for, and inside one of our own blocks only as the single address that etcd's
+block gives to the very node the path comes from. Loops are dropped as RFC 4271 (9.1.2) and RFC 4456
+(section 8) say; ExaBGP itself checks nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bgp.calc.best_path import Candidate, Paths, best
+from bgp.calc.terms import MAX_NEXT_HOPS, Range, Terms, needs_tunnel, rank
+from bgp.model import IPAddress, IPNetwork, Path, Peering
+from felix_py.datastore.model import Block, EncapMode, NodeName
+
+
+class Refusal(Enum):
+    """Why a path is not used; the value is for people and metrics."""
+
+    NO_PEERING = "from a peer that is no longer configured"
+    DEFAULT_ROUTE = "a default route"
+    OUTSIDE_POOLS = "outside pools"
+    OUR_BLOCK = "our own block, or part of it that etcd does not give to the announcing node"
+    OVER_LIMIT = "over the peer's prefix limit"
+    AS_LOOP = "our own AS in the AS_PATH"
+    OWN_ORIGIN = "our own ORIGINATOR_ID or CLUSTER_ID"
+    FIRST_AS = "the AS_PATH of an external peer is empty"
+    NEXT_HOP_SELF = "the next hop is this node"
+    NEXT_HOP_UNUSABLE = "the next hop is no unicast address of the prefix's family"
+    FELIX_WRITES_IT = "felix writes the routes of VXLAN pools"
+    NEEDS_TUNNEL = "the pool wants an IPIP tunnel to this next hop, which is not served"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one prefix. No next hops: no route. The next hops are sorted."""
+
+    next_hops: tuple[IPAddress, ...] = ()
+    refused: tuple[tuple[IPAddress, Refusal], ...] = ()
+    """(peer, reason) of each path not used for a reason of its own, by peer."""
+
+
+NOTHING = Decision()
+
+
+def decide(prefix: IPNetwork, paths: Paths, terms: Terms) -> Decision:
+    """The decision for one prefix, a function of its paths and the terms alone."""
+    version, length = prefix.version, prefix.prefixlen
+    first, mask = int(prefix.network_address), int(prefix.netmask)
+    where = terms.range_of(version, first, mask)
+    reason = _refuse_prefix(prefix, where, terms)
+    if reason is not None:
+        return Decision(refused=tuple((peer, reason) for peer in _sorted(paths)))
+    block = terms.own_block(version, first, length)
+    usable: list[Candidate] = []
+    refused: list[tuple[IPAddress, Refusal]] = []
+    for peer, path in paths.items():
+        peering = terms.peerings.get(peer)
+        why = _judge(path, peering, where, block, terms)
+        if why is None and peering is not None:
+            usable.append((peering, path))
+        else:
+            refused.append((peer, why or Refusal.NO_PEERING))
+    if len(refused) > 1:
+        refused.sort(key=lambda item: (item[0].version, int(item[0])))
+    return Decision(_next_hops(usable, terms), tuple(refused))
+
+
+def decide_all(rib: dict[IPNetwork, Paths], terms: Terms) -> dict[IPNetwork, Decision]:
+    """The decisions for all prefixes."""
+    return {prefix: decide(prefix, paths, terms) for prefix, paths in rib.items()}
+
+
+def _sorted(paths: Paths) -> list[IPAddress]:
+    return sorted(paths, key=lambda peer: (peer.version, int(peer)))
+
+
+def _next_hops(usable: list[Candidate], terms: Terms) -> tuple[IPAddress, ...]:
+    if len(usable) == 1:
+        return (usable[0][1].next_hop,)
+    chosen = {path.next_hop for _, path in best(usable, multipath=terms.policy.multipath)}
+    return tuple(sorted(chosen, key=int)[:MAX_NEXT_HOPS])
+
+
+def _refuse_prefix(prefix: IPNetwork, where: Range | None, terms: Terms) -> Refusal | None:
+    if prefix.prefixlen == 0:
+        return None if terms.policy.accept_default_route else Refusal.DEFAULT_ROUTE
+    if where is None:
+        return Refusal.OUTSIDE_POOLS
+    if where.pool is not None and where.pool.vxlan_mode is not EncapMode.NEVER:
+        return Refusal.FELIX_WRITES_IT
+    return None
+
+
+def _judge(
+    path: Path, peering: Peering | None, where: Range | None, block: Block | None, terms: Terms
+) -> Refusal | None:
+    if peering is None:
+        return Refusal.NO_PEERING
+    limit = terms.limits.get(peering.peer)
+    if limit is not None and rank(path.prefix) > limit:
+        return Refusal.OVER_LIMIT
+    if path.as_path.count(peering.local_as) > peering.allowed_local_as:
+        return Refusal.AS_LOOP
+    if peering.external and not path.as_path:
+        return Refusal.FIRST_AS
+    if _is_own(path, peering, terms):
+        return Refusal.OWN_ORIGIN
+    next_hop = path.next_hop
+    if next_hop in terms.own_addresses:
+        return Refusal.NEXT_HOP_SELF
+    if (
+        next_hop.version != path.prefix.version
+        or next_hop.is_unspecified
+        or next_hop.is_loopback
+        or next_hop.is_multicast
+    ):
+        return Refusal.NEXT_HOP_UNUSABLE
+    if block is not None and not _is_borrowed(path, peering, block, terms):
+        return Refusal.OUR_BLOCK
+    pool = None if where is None else where.pool
+    if pool is not None and needs_tunnel(pool, next_hop, terms.local_subnets):
+        return Refusal.NEEDS_TUNNEL
+    return None
+
+
+def _is_own(path: Path, peering: Peering, terms: Terms) -> bool:
+    """RFC 4456, section 8: what we said, or reflected, comes back."""
+    if path.originator_id and path.originator_id == str(peering.router_id):
+        return True
+    return bool(terms.cluster_id) and terms.cluster_id in path.cluster_list
+
+
+def _is_borrowed(path: Path, peering: Peering, block: Block, terms: Terms) -> bool:
+    """A single address of our block that etcd says the announcing node holds."""
+    prefix = path.prefix
+    if prefix.prefixlen != prefix.max_prefixlen:
+        return False
+    index = block.allocations[int(prefix.network_address) - int(block.cidr.network_address)]
+    if index is None:
+        return False
+    holder = block.attributes[index].secondary.get("node")
+    if holder is None or holder == terms.me:
+        return False
+    return _comes_from(path, peering, NodeName(holder), terms)
+
+
+def _comes_from(path: Path, peering: Peering, node: NodeName, terms: Terms) -> bool:
+    """Whether this node originated the path: by next hop, by originator, by sender, by origin AS.
+
+    A router that sets itself as next hop (eBGP) leaves the origin AS as the only trace; it is
+    believed from external peers that are no nodes of ours.
+    """
+    for address in (path.next_hop, peering.peer):
+        at = terms.node_at.get(address)
+        if at is not None:
+            return at == node
+    if path.originator_id:
+        return any(
+            name == node and str(address) == path.originator_id
+            for address, name in terms.node_at.items()
+        )
+    return peering.external and path.as_path[-1] == terms.as_numbers.get(node)

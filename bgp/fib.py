@@ -1,0 +1,128 @@
+"""Learned prefixes to kernel routes: next hops through the underlay, adoption after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+
+from felix_py.kernel.route_table import RouteTable
+
+from bgp.calc.next_hops import Resolution, Underlay, Unresolved
+from bgp.learned import NextHops
+from bgp.model import IPAddress, IPNetwork
+from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.model import Route, RouteKey
+from felix_py.kernel.ownership import BGP
+
+EXAMPLES = 5
+"""How many routes of each trouble are named."""
+
+
+class Fib:
+    """Keeps BGP's routes in the main table. One thread owns it.
+
+    After a start the routes that an earlier process left are kept as they stand until `complete`,
+    but a prefix that was learned since follows what was learned.
+    """
+
+    def __init__(self, table: RouteTable) -> None:
+        self._table = table
+        self._underlay = Underlay((), ())
+        self._wanted: dict[IPNetwork, NextHops] = {}
+        self._ways: dict[NextHops, Resolution] = {}
+        self._adopted: dict[IPNetwork, Route] | None = None
+        self._failed: Mapping[RouteKey, KernelRefused] = {}
+
+    def adopt(self) -> int:
+        """Read the kernel and keep what is ours there; how many routes that is."""
+        self._table.relist()
+        self._adopted = {key.prefix: route for key, route in self._table.actual.items()}
+        self._table.want(dict(self._table.actual))
+        return len(self._adopted)
+
+    def complete(self) -> int:
+        """Every peer has been heard: what nobody announced again goes; how many routes."""
+        left, self._adopted = self._adopted or {}, None
+        self._table.want({_key(prefix): None for prefix in left})
+        return len(left)
+
+    @property
+    def adopting(self) -> bool:
+        """Routes of an earlier process are still kept."""
+        return self._adopted is not None
+
+    def learn(self, changes: Mapping[IPNetwork, NextHops]) -> None:
+        """New next hops of these prefixes; () takes the route away."""
+        adopted = self._adopted
+        for prefix, next_hops in changes.items():
+            if next_hops:
+                self._wanted[prefix] = next_hops
+            else:
+                self._wanted.pop(prefix, None)
+            if adopted:
+                adopted.pop(prefix, None)
+        self._want(changes)
+
+    def stand_on(self, underlay: Underlay) -> bool:
+        """The underlay changed: resolve every next hop again; True when that moved a route."""
+        self._underlay = underlay
+        before, self._ways = self._ways, {}
+        moved = {hops for hops, way in before.items() if self._way(hops) != way}
+        changes = {prefix: hops for prefix, hops in self._wanted.items() if hops in moved}
+        self._want(changes)
+        return bool(changes)
+
+    def note(self, prefixes: frozenset[IPNetwork]) -> None:
+        """Somebody else touched routes to these prefixes; empty: any."""
+        if prefixes:
+            self._table.note(prefixes)
+        else:
+            self._table.relist()
+
+    def apply(self) -> bool:
+        """Write what differs; True when something was refused and is to be tried again."""
+        self._failed = self._table.apply()
+        return bool(self._failed)
+
+    def installed(self) -> int:
+        """Routes of ours in the kernel."""
+        return len(self._table.actual)
+
+    def unresolved(self) -> dict[IPAddress, str]:
+        """Next hops in use without a way to them."""
+        used = {next_hop for hops in self._ways for next_hop in hops}
+        return {hop: why for hop, why in self._underlay.unresolved().items() if hop in used}
+
+    def troubles(self) -> dict[str, str]:
+        """Prefixes (a few) whose route the kernel refused, or at whose key a foreign route sits."""
+        named = {
+            str(key.prefix): str(error) for key, error in islice(self._failed.items(), EXAMPLES)
+        }
+        for key, route in islice(self._table.foreign.items(), EXAMPLES):
+            named[str(key.prefix)] = f"a route of protocol {route.protocol} sits at our key"
+        return named
+
+    def _want(self, changes: Mapping[IPNetwork, NextHops]) -> None:
+        if not changes:
+            return
+        wishes: dict[RouteKey, Route | None] = {}
+        protocol = BGP.route_protocol
+        for prefix, next_hops in changes.items():
+            key = _key(prefix)
+            way = self._ways.get(next_hops) or self._way(next_hops)
+            if isinstance(way, Unresolved):
+                wishes[key] = None
+            else:
+                wishes[key] = Route(key, protocol, next_hops=way)
+        self._table.want(wishes)
+
+    def _way(self, next_hops: NextHops) -> Resolution:
+        """What resolves, resolved once per set of next hops."""
+        if not next_hops:
+            return Unresolved("not wanted")
+        way = self._ways[next_hops] = self._underlay.resolve_all(next_hops)
+        return way
+
+
+def _key(prefix: IPNetwork) -> RouteKey:
+    return RouteKey(prefix, BGP.metric)

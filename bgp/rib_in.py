@@ -1,0 +1,304 @@
+"""Received paths per peer: what is held when a session goes, and when what was held is swept.
+
+ExaBGP keeps no policy and is no graceful-restart helper, so RFC 4724's receiving side (section 4.2) is here:
+- a session that just breaks leaves its paths stale for the peer's restart time, at most
+  MAX_STALE_SECONDS; one that ends with a NOTIFICATION takes them along at once;
+- a peer that comes back without having kept its forwarding state loses what was stale of that family;
+- what is still stale at the peer's End-of-RIB, or EOR_SECONDS after it came up, is swept;
+- when events were lost, or ExaBGP itself went, everything is stale and asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bgp.model import (
+    EndOfRib,
+    Event,
+    Family,
+    IPAddress,
+    IPNetwork,
+    NotificationSeen,
+    Path,
+    PathsReceived,
+    PeerDown,
+    Peering,
+    PeerOpened,
+    PeerUp,
+    RefreshSeen,
+    RelayAttached,
+)
+
+MAX_STALE_SECONDS = 120.0
+"""However long a peer says it needs: longer than this its traffic is not sent into the unknown."""
+EOR_SECONDS = 60.0
+"""A peer that is up but never sends End-of-RIB counts as complete after this."""
+REFRESH_SECONDS = 30.0
+"""An answer to a route refresh that has no visible end counts as complete after this."""
+MAX_PATHS_PER_LIMIT = 4
+"""Paths are remembered up to so many times a peer's prefix limit; more are counted, not stored, and the
+peer is asked to send all again once it has withdrawn half of them."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """What is known of one peer."""
+
+    limit: int
+    restart_seconds: int
+    families: tuple[Family, ...]
+    paths: dict[IPNetwork, Path] = field(default_factory=dict)
+    stale: set[IPNetwork] = field(default_factory=set)
+    up: bool = False
+    opened: PeerOpened | None = None
+    notified: bool = False
+    complete: set[Family] = field(default_factory=set)
+    """Families whose End-of-RIB came, since the session came up."""
+    sweep_at: float | None = None
+    not_stored: int = 0
+    reason: str = ""
+    changed_at: float = 0.0
+
+
+class RibIn:
+    """The received paths. One thread owns it; `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._peers: dict[IPAddress, Peer] = {}
+        self._holders: dict[IPNetwork, tuple[IPAddress, ...]] = {}
+        self._alone: dict[IPAddress, tuple[IPAddress, ...]] = {}
+        self._dirty: dict[IPNetwork, None] = {}
+        self._refresh: dict[tuple[IPAddress, Family], None] = {}
+        self._relay: tuple[str, int] | None = None
+
+    def expect(self, peerings: Iterable[Peering], now: float) -> None:
+        """These are the sessions there should be; what others left is dropped."""
+        wanted = {peering.peer: peering for peering in peerings}
+        for gone in [peer for peer in self._peers if peer not in wanted]:
+            self._drop(gone, self._peers[gone], list(self._peers[gone].paths))
+            del self._peers[gone]
+            self._alone.pop(gone, None)
+        for address, peering in wanted.items():
+            peer = self._peers.get(address)
+            if peer is None:
+                peer = Peer(0, 0, (), changed_at=now)
+                self._peers[address] = peer
+                self._alone[address] = (address,)
+            peer.limit, peer.restart_seconds = peering.max_prefixes, peering.restart_seconds
+            peer.families = peering.families
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take in one event, in the order in which ExaBGP told them."""
+        if isinstance(event, RelayAttached):
+            self._attached(event, now)
+            return
+        address = getattr(event, "peer", None)
+        peer = None if address is None else self._peers.get(address)
+        if peer is None or address is None:
+            return
+        match event:
+            case PathsReceived():
+                self._received(address, peer, event)
+            case PeerOpened():
+                peer.opened = event
+            case PeerUp():
+                self._came_up(address, peer, now)
+            case PeerDown():
+                self._went_down(address, peer, event.reason, now)
+            case EndOfRib():
+                self._complete(address, peer, event.family)
+            case NotificationSeen():
+                peer.notified = True
+                peer.reason = event.text or f"notification ({event.code},{event.subcode})"
+            case RefreshSeen():
+                self._refreshed(address, peer, event, now)
+            case _:
+                pass
+
+    def tick(self, now: float) -> None:
+        """Sweep what has been stale for too long."""
+        for address, peer in self._peers.items():
+            if peer.sweep_at is not None and now >= peer.sweep_at:
+                peer.sweep_at = None
+                self._drop(address, peer, list(peer.stale))
+                if peer.up:
+                    peer.complete.update(peer.families)
+
+    def relay_lost(self, now: float) -> None:
+        """Nobody reads ExaBGP's events: hold everything until they are told again."""
+        self._relay = None
+        for address, peer in self._peers.items():
+            if peer.up:
+                peer.up, peer.changed_at, peer.reason = False, now, "the relay is away"
+                self._hold(address, peer, now)
+
+    def known_up(self, address: IPAddress, now: float) -> None:
+        """ExaBGP says that this session is up, though we did not see it come: ask for everything."""
+        peer = self._peers.get(address)
+        if peer is not None and not peer.up:
+            peer.up, peer.notified, peer.changed_at, peer.reason = True, False, now, ""
+            self._ask_again(address, peer, now)
+
+    def known_down(self, address: IPAddress, now: float) -> None:
+        """ExaBGP says that this session is not up, though we did not see it go."""
+        peer = self._peers.get(address)
+        if peer is not None and peer.up:
+            self._went_down(address, peer, "went down while nobody listened", now)
+
+    def paths_at(self, prefix: IPNetwork) -> dict[IPAddress, Path]:
+        """The paths to one prefix by peer."""
+        return {
+            holder: self._peers[holder].paths[prefix] for holder in self._holders.get(prefix, ())
+        }
+
+    def paths(self) -> Mapping[IPNetwork, Mapping[IPAddress, Path]]:
+        """All paths, by prefix and peer."""
+        return {prefix: self.paths_at(prefix) for prefix in self._holders}
+
+    def prefixes(self) -> Iterable[IPNetwork]:
+        """Every prefix that some peer has a path to."""
+        return self._holders.keys()
+
+    def prefixes_of(self, peer: IPAddress) -> Iterable[IPNetwork]:
+        """Every prefix that this peer has a path to."""
+        known = self._peers.get(peer)
+        return () if known is None else known.paths.keys()
+
+    def peers(self) -> Mapping[IPAddress, Peer]:
+        """Every expected peer; to be read only."""
+        return self._peers
+
+    def take_dirty(self) -> dict[IPNetwork, None]:
+        """Prefixes whose paths changed since the last call, in the order of the changes."""
+        taken, self._dirty = self._dirty, {}
+        return taken
+
+    def take_refreshes(self) -> list[tuple[IPAddress, Family]]:
+        """Whom to ask to send everything again since the last call."""
+        taken, self._refresh = self._refresh, {}
+        return list(taken)
+
+    def waiting_for(self) -> list[IPAddress]:
+        """Expected peers that have not yet said all they know, by address."""
+        return [
+            address
+            for address, peer in self._peers.items()
+            if not peer.up or not peer.complete.issuperset(peer.families)
+        ]
+
+    def next_deadline(self) -> float | None:
+        """When tick has something to do."""
+        return min(
+            (p.sweep_at for p in self._peers.values() if p.sweep_at is not None), default=None
+        )
+
+    def _attached(self, event: RelayAttached, now: float) -> None:
+        before, self._relay = self._relay, (event.epoch, event.exabgp_pid)
+        if before == self._relay and not event.lost:
+            return
+        another_exabgp = before is not None and before[1] != event.exabgp_pid
+        for address, peer in self._peers.items():
+            if not peer.up:
+                continue
+            if another_exabgp:
+                peer.up, peer.changed_at, peer.reason = False, now, "ExaBGP was restarted"
+                self._hold(address, peer, now)
+            else:
+                self._ask_again(address, peer, now)
+
+    def _ask_again(self, address: IPAddress, peer: Peer, now: float) -> None:
+        peer.stale = set(peer.paths)
+        peer.sweep_at = now + REFRESH_SECONDS
+        peer.complete.clear()
+        self._refresh.update(((address, family), None) for family in peer.families)
+
+    def _received(self, address: IPAddress, peer: Peer, event: PathsReceived) -> None:
+        paths, stale, dirty = peer.paths, peer.stale, self._dirty
+        if event.withdrawn:
+            self._drop(address, peer, event.withdrawn)
+            self._maybe_store_again(address, peer)
+        most = max(peer.limit, 1) * MAX_PATHS_PER_LIMIT
+        holders, alone = self._holders, self._alone[address]
+        for path in event.announced:
+            prefix = path.prefix
+            if prefix not in paths:
+                if len(paths) >= most:
+                    peer.not_stored += 1
+                    continue
+                held = holders.get(prefix)
+                if held is None:
+                    holders[prefix] = alone
+                elif address not in held:
+                    holders[prefix] = (*held, address)
+            paths[prefix] = path
+            dirty[prefix] = None
+            if stale:
+                stale.discard(prefix)
+
+    def _maybe_store_again(self, address: IPAddress, peer: Peer) -> None:
+        if peer.not_stored and len(peer.paths) <= peer.limit * MAX_PATHS_PER_LIMIT // 2:
+            peer.not_stored = 0
+            self._refresh.update(((address, family), None) for family in peer.families)
+
+    def _came_up(self, address: IPAddress, peer: Peer, now: float) -> None:
+        peer.up, peer.notified, peer.changed_at, peer.reason = True, False, now, ""
+        peer.complete.clear()
+        peer.not_stored = 0
+        kept = peer.opened.forwarding_kept if peer.opened is not None else frozenset()
+        versions = {family.version for family in kept}
+        self._drop(address, peer, [p for p in peer.stale if p.version not in versions])
+        peer.sweep_at = now + EOR_SECONDS
+
+    def _went_down(self, address: IPAddress, peer: Peer, reason: str, now: float) -> None:
+        if not peer.up:
+            peer.reason = reason
+            return
+        peer.up, peer.changed_at = False, now
+        peer.reason = peer.reason if peer.notified and peer.reason else reason
+        peer.complete.clear()
+        if peer.notified:
+            self._drop(address, peer, list(peer.paths))
+            peer.sweep_at = None
+        else:
+            self._hold(address, peer, now)
+
+    def _hold(self, address: IPAddress, peer: Peer, now: float) -> None:
+        """Keep paths as stale if both sides agreed on graceful restart, else drop them."""
+        if peer.opened is not None:
+            offered = peer.opened.restart_seconds
+        else:  # its OPEN went by before this process was there: as long as we offer ourselves
+            offered = peer.restart_seconds
+        seconds = min(float(offered or 0), MAX_STALE_SECONDS) if peer.restart_seconds else 0.0
+        if seconds <= 0:
+            self._drop(address, peer, list(peer.paths))
+            peer.sweep_at = None
+            return
+        peer.stale = set(peer.paths)
+        peer.sweep_at = now + seconds
+
+    def _complete(self, address: IPAddress, peer: Peer, family: Family) -> None:
+        self._drop(address, peer, [p for p in peer.stale if p.version == family.version])
+        peer.complete.add(family)
+        if peer.up and peer.complete.issuperset(peer.families):
+            peer.sweep_at = None
+
+    def _refreshed(self, address: IPAddress, peer: Peer, event: RefreshSeen, now: float) -> None:
+        """RFC 7313: what is not sent between `begin` and `end` is gone."""
+        if event.subtype == "begin":
+            peer.stale.update(p for p in peer.paths if p.version == event.family.version)
+            peer.sweep_at = now + REFRESH_SECONDS
+        elif event.subtype == "end":
+            self._complete(address, peer, event.family)
+
+    def _drop(self, address: IPAddress, peer: Peer, prefixes: Iterable[IPNetwork]) -> None:
+        for prefix in prefixes:
+            peer.stale.discard(prefix)
+            if peer.paths.pop(prefix, None) is None:
+                continue
+            self._dirty[prefix] = None
+            left = tuple(holder for holder in self._holders[prefix] if holder != address)
+            if left:
+                self._holders[prefix] = left
+            else:
+                del self._holders[prefix]

@@ -1,0 +1,46 @@
+"""Reads the routes below ours, this host's links and addresses; tells when that is worth repeating."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bgp.calc.next_hops import Underlay
+from bgp.model import IPAddress, IPNetwork
+from felix_py.kernel.model import MAIN_TABLE, Hint
+from felix_py.kernel.port import Kernel
+
+WATCHED = frozenset({"links", "addresses", "routes"})
+
+
+class UnderlayReader:
+    """The kernel's view below our routes. One thread owns it."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.addresses: frozenset[IPAddress] = frozenset()
+        """Every address of this host."""
+
+    def read(self) -> Underlay:
+        """List links, addresses and foreign routes anew. Raises DumpInterrupted, KernelRefused."""
+        links = self._kernel.links()
+        self.addresses = frozenset(a.interface.ip for a in self._kernel.addresses())
+        return Underlay(self._kernel.routes(MAIN_TABLE), links)
+
+
+def touches_underlay(hint: Hint, pools: Iterable[IPNetwork]) -> bool:
+    """Whether a hint may move a next hop. Pods come and go inside the pools; next hops are outside."""
+    if hint.what not in WATCHED:
+        return False
+    if hint.what != "routes" or not hint.prefixes:
+        return True
+    ranges = tuple(pools)
+    return any(not _inside(prefix, ranges) for prefix in hint.prefixes)
+
+
+def _inside(prefix: IPNetwork, ranges: tuple[IPNetwork, ...]) -> bool:
+    return any(
+        prefix.version == outer.version
+        and outer.prefixlen <= prefix.prefixlen
+        and prefix.network_address in outer
+        for outer in ranges
+    )
