@@ -1,0 +1,83 @@
+"""What the commands work with, and the questions that more than one of them asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cni.naming import Names
+from cni.pending import PendingDels
+from cni.records import Record, Records
+from cni.request import Request
+from cni.veth import PodNetwork, PodVeths
+from felix_py.datastore.model import HandleId, IPAddress, NodeName
+from felix_py.datastore.store import Store
+from felix_py.runtime.clock import Clock
+from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
+
+ASSIGN_SECONDS = 30.0
+RELEASE_SECONDS = 10.0
+"""How long a command waits for the allocator: then ADD says "try again later", DEL stays pending."""
+
+
+class Addresses(Protocol):
+    """What the commands need of ipam.allocator.Allocator."""
+
+    def assign(self, request: AssignRequest, timeout_seconds: float) -> Lease:
+        """Addresses and endpoint in one transaction; the same ones for the same handle."""
+        ...
+
+    def release(self, request: ReleaseRequest, timeout_seconds: float) -> Released:
+        """Give back all that a handle holds; nothing is success."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """This node's attachments: etcd's side, the kernel's side and what is kept on disk of them."""
+
+    node: NodeName
+    addresses: Addresses
+    store: Store
+    veths: PodVeths
+    records: Records
+    pending: PendingDels
+    clock: Clock
+    mtu: int
+
+    def network_of(
+        self, request: Request, names: Names, addresses: tuple[IPAddress, ...]
+    ) -> PodNetwork:
+        """What the pod's network shall be with these addresses."""
+        return PodNetwork(
+            handle=names.handle,
+            host_link=names.host_link,
+            ifname=request.ifname,
+            mac=names.mac,
+            mtu=request.conf.mtu or self.mtu,
+            addresses=addresses,
+        )
+
+    def settle(self, handle: HandleId) -> None:
+        """Release what a pending DEL still holds. Raises TransientError: it stays pending."""
+        pending = self.pending.get(handle)
+        if pending is None:
+            return
+        self.addresses.release(pending.release, RELEASE_SECONDS)
+        self.pending.remove(handle)
+
+
+def record_of(request: Request, names: Names, addresses: tuple[IPAddress, ...]) -> Record:
+    """The record that is written before the link."""
+    pod = request.pod
+    return Record(
+        host_link=names.host_link,
+        handle=names.handle,
+        container_id=request.container_id,
+        ifname=request.ifname,
+        namespace=pod.namespace if pod else "",
+        pod=pod.name if pod else "",
+        addresses=tuple(str(address) for address in addresses),
+        endpoint_namespace=names.endpoint.namespace,
+        endpoint_name=names.endpoint.name,
+    )

@@ -1,0 +1,109 @@
+"""Pure: the workload endpoint that stands for an attachment in etcd, and what IPAM is told of it.
+
+References: Calico v3.32.1 `cni-plugin/pkg/{plugin,k8s}`, `internal/pkg/utils/utils.go` (attributes,
+profiles), `libcalico-go/lib/apis/internalapi/workloadendpoint.go` (fields).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cni.naming import Names
+from cni.request import Request
+from felix_py.datastore.codec import render_new, rewrite
+from felix_py.datastore.model import IPAddress, NodeName
+from felix_py.datastore.store import KeyValue
+from felix_py.runtime.errors import RefusedError
+from ipam.requests import AssignRequest, EndpointDraft
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a new endpoint gets once: made outside, so that everything here stays pure."""
+
+    uid: str
+    at: datetime
+
+
+def assign_request(request: Request, names: Names, node: NodeName, birth: Birth) -> AssignRequest:
+    """What the allocator is asked for: addresses and the endpoint in one transaction."""
+
+    def render(addresses: tuple[IPAddress, ...], stored: KeyValue | None) -> bytes:
+        return render_endpoint(request, names, node, birth, (addresses, stored))
+
+    conf = request.conf
+    return AssignRequest(
+        handle_id=names.handle,
+        attributes=_attributes(request, node, birth.at),
+        families=conf.families,
+        pools=conf.pools,
+        addresses=conf.addresses,
+        namespace_labels=_namespace_labels(request),
+        endpoint=EndpointDraft(names.endpoint, render),
+    )
+
+
+def render_endpoint(
+    request: Request,
+    names: Names,
+    node: NodeName,
+    birth: Birth,
+    given: tuple[tuple[IPAddress, ...], KeyValue | None],
+) -> bytes:
+    """The endpoint's new text; one that stands is taken over with all that we do not know of it."""
+    addresses, stored = given
+    spec = _spec(request, names, node, addresses)
+    labels = {
+        **(request.conf.labels if request.pod is None else {}),
+        "projectcalico.org/namespace": names.endpoint.namespace,
+        "projectcalico.org/orchestrator": names.orchestrator,
+    }
+    if stored is not None:
+        try:
+            return rewrite(stored.value, spec=spec, labels=labels)
+        except RefusedError:
+            pass  # what stands there is no object at all: it counts as absent
+    created_at = birth.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return render_new(names.endpoint, spec, uid=birth.uid, created_at=created_at, labels=labels)
+
+
+def profiles(request: Request) -> list[str]:
+    """The profiles Calico's plugin would name; the service account's needs Kubernetes' API."""
+    if request.conf.kubernetes_profiles and request.pod is not None:
+        return [f"kns.{request.pod.namespace}"]
+    return [request.conf.name]
+
+
+def _spec(
+    request: Request, names: Names, node: NodeName, addresses: tuple[IPAddress, ...]
+) -> dict[str, object]:
+    spec: dict[str, object] = {
+        "orchestrator": names.orchestrator,
+        "node": node,
+        "containerID": request.container_id,
+        "endpoint": request.ifname,
+        "ipNetworks": [f"{address}/{address.max_prefixlen}" for address in addresses],
+        "profiles": profiles(request),
+        "interfaceName": names.host_link,
+        "mac": names.mac,
+    }
+    if request.pod is not None:
+        spec["pod"] = request.pod.name
+    return spec
+
+
+def _attributes(request: Request, node: NodeName, at: datetime) -> Mapping[str, str]:
+    attributes = {"node": str(node), "timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f} +0000 UTC"}
+    if request.pod is not None:
+        attributes |= {"namespace": request.pod.namespace, "pod": request.pod.name}
+    return attributes
+
+
+def _namespace_labels(request: Request) -> Mapping[str, str]:
+    """The labels that every namespace has, by Kubernetes and by Calico, whatever else it has."""
+    if request.pod is None:
+        return {}
+    name = request.pod.namespace
+    return {"kubernetes.io/metadata.name": name, "projectcalico.org/name": name}

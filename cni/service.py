@@ -1,0 +1,105 @@
+"""One request of the shim -> one answer. Here exceptions become the specification's error objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from cni import answers, netconf
+from cni import request as requests
+from cni.add import add
+from cni.answers import Answer
+from cni.attachments import Attachments
+from cni.check import check
+from cni.delete import delete
+from cni.errors import CniError, IncompatibleVersion, NotAvailable, code_of
+from cni.keyed_lock import KeyedLock
+from cni.naming import Names, names_of
+from cni.request import Command, RawRequest, Request
+from felix_py.datastore.model import HandleId
+from felix_py.runtime import metrics
+
+log = structlog.get_logger(__name__)
+
+LOCK_SECONDS = 60.0
+"""How long a request waits for another one of its container: then "try again later"."""
+
+WhyNot = Callable[[], str | None]
+"""Why this node cannot serve ADD at the moment; None: it can."""
+
+
+class Service:
+    """Answers requests. Safe to use from several threads."""
+
+    def __init__(self, attachments: Attachments, why_not: WhyNot) -> None:
+        self._attachments = attachments
+        self._why_not = why_not
+        self._locks = KeyedLock(LOCK_SECONDS)
+        self.failures = 0
+
+    def answer(self, raw: RawRequest, descriptor: int | None) -> Answer:
+        """The answer, whatever happens: this is the per-request boundary."""
+        started_at = self._attachments.clock.now()
+        version = netconf.SUPPORTED_VERSIONS[-1]
+        code = 0
+        try:
+            version = netconf.version_of(netconf.decode(raw.stdin))
+            answer = self._dispatch(requests.parse(raw), descriptor)
+        except Exception as error:  # noqa: BLE001  a request must never end its worker
+            answer, code = answers.failure(error, version), code_of(error)
+            self._report(raw, error, code)
+        command = raw.command if raw.command in Command.__members__ else "other"
+        metrics.CNI_REQUESTS.labels(command, str(code)).inc()
+        metrics.CNI_SECONDS.labels(command).observe(self._attachments.clock.now() - started_at)
+        return answer
+
+    def settle(self, handle: HandleId) -> None:
+        """Settle a pending DEL, with no request of the same container under way."""
+        pending = self._attachments.pending.get(handle)
+        if pending is None:
+            return
+        with self._locks.hold(f"container {pending.container_id}"):
+            self._attachments.settle(handle)
+
+    def _dispatch(self, request: Request, descriptor: int | None) -> Answer:
+        if request.command is Command.GC:
+            raise IncompatibleVersion("cniVersion: GC needs 1.1.0, which is not supported")
+        if request.command is Command.STATUS:
+            return self._status()
+        names = names_of(request, self._attachments.node)
+        with self._locks.hold(f"container {request.container_id}", f"link {names.host_link}"):
+            return self._work(request, names, descriptor)
+
+    def _work(self, request: Request, names: Names, descriptor: int | None) -> Answer:
+        attachments, conf = self._attachments, request.conf
+        if request.command is Command.ADD:
+            attachment = add(attachments, request, names, descriptor)
+            log.info(
+                "attached", handle=names.handle, link=names.host_link, endpoint=names.endpoint.name
+            )
+            return answers.result(attachment, conf.cni_version, conf.dns)
+        if request.command is Command.DEL:
+            delete(attachments, request, names)
+            log.info("detached", handle=names.handle, link=names.host_link)
+        else:
+            check(attachments, request, names, descriptor)
+        return answers.OK
+
+    def _status(self) -> Answer:
+        reason = self._why_not()
+        if reason is not None:
+            raise NotAvailable(reason)
+        return answers.OK
+
+    def _report(self, raw: RawRequest, error: Exception, code: int) -> None:
+        self.failures += 1
+        expected = isinstance(error, CniError)
+        log.warning(
+            "request failed",
+            command=raw.command[:16],
+            container=raw.container_id[:80],
+            code=code,
+            why=str(error),
+            exc_info=None if expected or code < 900 else error,
+        )

@@ -1,0 +1,43 @@
+"""The configuration of the CNI server, with every default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from felix_py.datastore.settings import DatastoreSettings
+from felix_py.runtime.logs import LogSettings
+from felix_py.runtime.settings import NodeSettings
+
+
+class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The `cni` section."""
+
+    mtu: int = 1500
+    """MTU of pods whose network configuration names none: the uplink's, less any encapsulation."""
+    socket: str = ""
+    """Where the shim finds the server; empty: <runDir>/cni.sock. The shim reads the same variable."""
+    bin_dir: str = ""
+    """Where the runtime looks for plugins (/opt/cni/bin); empty: the shim is not installed at start."""
+    conf_dir: str = ""
+    """Where the runtime looks for networks (/etc/cni/net.d); empty: no conflist is written."""
+    network_name: str = "k8s-pod-network"
+    """Name of the network in the conflist that is written; the first part of every handle."""
+    metrics_address: str = "127.0.0.1"
+    metrics_port: int = 0
+    """0: no metrics are served."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every section that the CNI server reads."""
+
+    node: NodeSettings = NodeSettings()
+    datastore: DatastoreSettings = DatastoreSettings()
+    log: LogSettings = LogSettings()
+    cni: CniSettings = CniSettings()
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the server listens."""
+        return Path(self.cni.socket or f"{self.node.run_dir}/cni.sock")
