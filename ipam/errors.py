@@ -5,6 +5,10 @@ from __future__ import annotations
 from felix_py.runtime.errors import RefusedError, StaleError, TransientError
 
 
+class BadRequest(RefusedError):
+    """A field of the request cannot be meant: the text names it."""
+
+
 class NoQualifiedPool(RefusedError):
     """No enabled pool serves this node, family and use."""
 

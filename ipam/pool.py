@@ -56,7 +56,11 @@ def qualifying(pools: Iterable[IPPool], ask: Ask) -> tuple[IPPool, ...]:
     usable = sorted((p for p in known if enabled(p, ask.version)), key=lambda pool: pool.name)
     if not usable:
         raise NoQualifiedPool(f"no enabled IPv{ask.version} pool exists; create or enable one")
-    chosen = _named(usable, _other_family(known, ask.version), ask) if ask.named else _selected(usable, ask)
+    chosen = (
+        _named(usable, _other_family(known, ask.version), ask)
+        if ask.named
+        else _selected(usable, ask)
+    )
     fitting = tuple(pool for pool in chosen if ask.use in pool.allowed_uses)
     if not fitting:
         raise NoQualifiedPool(
@@ -108,11 +112,26 @@ def start_index(node: NodeName, pool: IPPool) -> int:
     return int.from_bytes(digest[:16], "big") % max(1, block_count(pool))
 
 
-def candidates(pool: IPPool, start: int) -> Iterator[IPNetwork]:
-    """All blocks of the pool from `start` on, around the end; lazy, a pool may hold millions."""
+def candidates(
+    pool: IPPool, start: int, reservations: Sequence[IPNetwork] = ()
+) -> Iterator[IPNetwork]:
+    """The pool's blocks from `start` on, around the end, without those that one reservation covers.
+
+    Lazy, and reserved stretches are jumped over: a pool may hold millions of blocks.
+    """
     total = block_count(pool)
-    for offset in range(total):
-        yield block_at(pool, (start + offset) % total)
+    offset = 0
+    while offset < total:
+        index = (start + offset) % total
+        block = block_at(pool, index)
+        cover = next((net for net in reservations if _covers(net, block)), None)
+        if cover is None:
+            yield block
+            offset += 1
+        else:
+            last = _span(cover)[1] - int(pool.cidr.network_address)
+            step = pool.cidr.max_prefixlen - pool.block_size
+            offset += min(total - 1, last >> step) - index + 1
 
 
 def in_order(pool: IPPool, blocks: Iterable[IPNetwork], start: int) -> list[IPNetwork]:
@@ -179,6 +198,11 @@ def _cidr(text: str) -> IPNetwork | None:
         return ip_network(text)
     except ValueError:
         return None
+
+
+def _covers(net: IPNetwork, block: IPNetwork) -> bool:
+    (low, high), (first, last) = _span(net), _span(block)
+    return net.version == block.version and low <= first and last <= high
 
 
 def _span(what: IPAddress | IPNetwork) -> tuple[int, int]:

@@ -23,8 +23,9 @@ class EndpointDraft:
 
 @dataclass(frozen=True, slots=True)
 class AssignRequest:
-    """One owner's wish for one address per family, or for the addresses it names.
+    """One owner's wish for addresses of each family, or for the addresses it names.
 
+    count: how many per family, all or none; a pod's interface needs one.
     pools: names or CIDRs; when given, selectors and assignmentMode are not looked at.
     addresses: specific ones, at most one per family; then `families` and `pools` are not looked at.
     """
@@ -37,6 +38,7 @@ class AssignRequest:
     use: PoolUse = PoolUse.WORKLOAD
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
     endpoint: EndpointDraft | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,258 @@
+"""The one thread that owns a node's blocks: folds what arrived together into one transaction.
+
+Callers on any thread `assign` and `release`; the thread decides on its view in memory, commits
+through the node's fence and answers. No answer is given while a commit's outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from felix_py.datastore.changes import SyncMailbox
+from felix_py.datastore.errors import StoreAway, StoreRefused
+from felix_py.datastore.model import NodeName
+from felix_py.datastore.store import Store
+from felix_py.runtime.clock import Clock
+from felix_py.runtime.errors import FelixPyError
+from ipam.batch import Batch, decide
+from ipam.choose import Moment
+from ipam.commit import Committer, NodeFence, Settled
+from ipam.draft import Draft
+from ipam.errors import Frozen, GaveUp
+from ipam.pool import StartIndex, start_index
+from ipam.reader import Reader
+from ipam.repair import REPAIRS_PER_TRANSACTION, half_way, repair
+from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
+from ipam.tickets import Inbox, Ticket
+from ipam.view import View, watched_prefixes
+
+__all__ = ["MAX_CAS_ATTEMPTS", "Allocator", "watched_prefixes"]
+
+log = structlog.get_logger(__name__)
+
+MAX_CAS_ATTEMPTS = 100
+"""Lost races of one request, as Calico's datastoreRetries; then it fails with GaveUp."""
+
+BATCH_REQUESTS = 64
+"""Requests decided at once; a transaction holds fewer when they touch many keys."""
+
+CROWDED_ATTEMPTS = 3
+"""After so many lost races requests are committed one by one, so that one contested key harms one."""
+
+MAX_READS = 12
+"""Rounds of reading before a batch is refused; handle, blocks, list and affinities take four."""
+
+IDLE_SECONDS = 1.0
+RETRY_SECONDS = 0.2
+"""How often an unsettled commit and an open repair are tried again; a request tries at once."""
+
+
+class Allocator:
+    """Assigns and releases for one node. `run` is the owning thread's body."""
+
+    def __init__(
+        self,
+        store: Store,
+        fence: NodeFence,
+        node: NodeName,
+        mailbox: SyncMailbox,
+        clock: Clock,
+        *,
+        start_at: StartIndex = start_index,
+    ) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._inbox = Inbox()
+        self._waiting: deque[Ticket] = deque()
+        self._view = View(node, start_at=start_at)
+        self._reader = Reader(store, self._view)
+        self._commit = Committer(self._view, self._reader, fence)
+        self._repair_wanted = True
+        self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
+
+    def assign(self, request: AssignRequest, timeout_seconds: float) -> Lease:
+        """Addresses for a handle, with its endpoint written. Raises ipam.errors, StoreAway, Frozen."""
+        answer = self._ask(request, timeout_seconds)
+        assert isinstance(answer, Lease), "an assignment is answered with a lease"
+        return answer
+
+    def release(self, request: ReleaseRequest, timeout_seconds: float) -> Released:
+        """Give back what a handle holds; nothing held is success. Raises as assign does."""
+        answer = self._ask(request, timeout_seconds)
+        assert isinstance(answer, Released), "a release is answered with what was released"
+        return answer
+
+    def run(self, stop: threading.Event) -> None:
+        """Own the blocks until told to stop; requests then get Frozen."""
+        try:
+            while not stop.is_set():
+                changes = self._mailbox.take_all(self._pause())
+                self._repair_wanted |= self._view.fold(changes)
+                self._waiting.extend(self._inbox.take_all())
+                self._turn()
+        finally:
+            why = GaveUp("the allocator has stopped; try again later")
+            left = self._inbox.close(why)
+            self._answer_all([*self._commit.unsettled, *self._waiting, *left], why)
+            self._waiting.clear()
+
+    def status(self) -> dict[str, Any]:
+        """What people want to see: blocks, waiting requests, whether decisions are possible."""
+        state = self._view.state
+        return {
+            "node": self._view.node,
+            "mayAct": state.may_act,
+            "frozen": state.frozen,
+            "blocks": [str(key.cidr) for key, _ in self._view.affinities],
+            "waiting": len(self._waiting),
+            "unsettled": len(self._commit.unsettled),
+            **self._counts,
+        }
+
+    def _ask(
+        self, request: AssignRequest | ReleaseRequest, timeout_seconds: float
+    ) -> Lease | Released:
+        ticket = Ticket(request, self._clock.now() + timeout_seconds)
+        self._inbox.put(ticket)
+        self._mailbox.wake()
+        return ticket.wait(timeout_seconds)
+
+    def _pause(self) -> float:
+        if self._waiting and not self._commit.is_open:
+            return 0.0
+        return RETRY_SECONDS if self._commit.is_open or self._repair_wanted else IDLE_SECONDS
+
+    def _turn(self) -> None:
+        """Settle, repair, serve: one transaction each at most."""
+        try:
+            settled = self._commit.settle()
+            if settled is not None:
+                self._finish(settled)
+            state = self._view.state
+            if not state.may_act or not self._view.ready:
+                self._fail_waiting(_frozen(state.frozen))
+                return
+            self._reader.read(self._view.unread_blocks())
+            if self._repair_wanted:
+                self._repair_affinities()
+            self._serve()
+        except (StoreAway, StoreRefused) as error:
+            log.warning("store away, requests refused", reason=str(error))
+            self._fail_waiting(error)
+        finally:
+            if not self._commit.is_open:
+                self._view.end_round()
+
+    def _serve(self) -> None:
+        tickets = self._next_tickets()
+        if not tickets:
+            return
+        self._waiting.extendleft(reversed(tickets))
+        batch = self._decided(tickets)
+        for _ in range(len(tickets)):
+            self._waiting.popleft()
+        self._waiting.extendleft(reversed(batch.left))
+        if not batch.answers:
+            self._finish(Settled(batch, 0))
+            return
+        self._counts["transactions"] += 1
+        try:
+            settled = self._commit.commit(batch)
+        except StoreAway:
+            raise
+        except FelixPyError as error:
+            self._answer_all([ticket for ticket, _ in batch.answers + batch.refused], error)
+            raise
+        self._finish(settled)
+
+    def _next_tickets(self) -> list[Ticket]:
+        """Those to decide now, without whoever has gone or whose time is over."""
+        now = self._clock.now()
+        alive = [t for t in self._waiting if not t.abandoned and t.deadline > now]
+        crowded = any(ticket.attempts >= CROWDED_ATTEMPTS for ticket in alive[:1])
+        count = 1 if crowded else BATCH_REQUESTS
+        self._waiting = deque(alive[count:])
+        return alive[:count]
+
+    def _decided(self, tickets: list[Ticket]) -> Batch[Ticket]:
+        """The batch with all it had to read. What still misses facts after that waits."""
+        wall = self._clock.wall()
+        moment = Moment(wall, int(wall.timestamp() * 1e9))
+        for _ in range(MAX_READS):
+            batch = decide(self._view, tickets, moment)
+            if not batch.missing:
+                return batch
+            self._reader.fill(batch.missing)
+        raise StoreRefused(f"a decision needs more than {MAX_READS} reads")
+
+    def _finish(self, settled: Settled) -> None:
+        """Answer a batch that committed; put one that lost back to the front."""
+        batch = settled.batch
+        if settled.revision is None:
+            self._again([ticket for ticket, _ in batch.answers + batch.refused])
+            return
+        for ticket, error in batch.refused:
+            self._counts["refused"] += 1
+            ticket.answer(error)
+        for ticket, answer in batch.answers:
+            if isinstance(answer, Lease):
+                answer = replace(answer, revision=settled.revision)
+            self._counts["assigned" if isinstance(answer, Lease) else "released"] += 1
+            if not ticket.answer(answer):
+                self._undo(ticket, answer, batch)
+
+    def _again(self, tickets: list[Ticket]) -> None:
+        self._counts["lost"] += 1
+        for ticket in reversed(tickets):
+            ticket.attempts += 1
+            if ticket.attempts >= MAX_CAS_ATTEMPTS:
+                ticket.answer(GaveUp(f"lost {MAX_CAS_ATTEMPTS} races in a row; try again later"))
+            else:
+                self._waiting.appendleft(ticket)
+
+    def _undo(self, ticket: Ticket, answer: Lease | Released, batch: Batch[Ticket]) -> None:
+        """Nobody waits for this lease any more: its addresses go back before anything else."""
+        request = ticket.request
+        if (
+            not isinstance(answer, Lease)
+            or not answer.fresh
+            or not isinstance(request, AssignRequest)
+        ):
+            return
+        log.info("lease given back, its caller has gone", handle=request.handle_id)
+        endpoint = request.endpoint.key if request.endpoint else None
+        container = batch.draft.container_of(endpoint) if endpoint else None
+        back = ReleaseRequest(request.handle_id, container or "", endpoint if container else None)
+        self._waiting.appendleft(Ticket(back, float("inf")))
+
+    def _repair_affinities(self) -> None:
+        """Put our own half-way affinities right; what cannot be decided now is tried again."""
+        self._repair_wanted = False
+        keys = half_way(self._view)[:REPAIRS_PER_TRANSACTION]
+        if not keys:
+            return
+        self._repair_wanted = True
+        batch = Batch[Ticket](Draft(self._view))
+        decided = {str(key.cidr): repair(batch.draft, key) for key in keys}
+        settled = self._commit.commit(batch)
+        if settled.revision is not None:
+            log.info("affinities repaired", decided=decided)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        tickets, self._waiting = list(self._waiting), deque()
+        self._answer_all(tickets, error)
+
+    @staticmethod
+    def _answer_all(tickets: list[Ticket], error: Exception) -> None:
+        for ticket in tickets:
+            ticket.answer(error)
+
+
+def _frozen(reason: str | None) -> Frozen:
+    why = reason or "the store is not read yet, or ClusterInformation is not ready"
+    return Frozen(f"no address decision now: {why}; try again later")

@@ -1,0 +1,82 @@
+"""Many requests decided as one transaction: one refusal, or one too many, disturbs no other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from felix_py.runtime.errors import FelixPyError
+from ipam.choose import Moment
+from ipam.decide import assign, release
+from ipam.draft import Draft, MissingFacts
+from ipam.errors import BadRequest
+from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
+from ipam.view import View
+
+MAX_KEYS = 112
+"""Keys that a batch compares or writes. etcd takes 128 compares and 128 operations; the session,
+the reservations and one request's own keys need room beside. What does not fit waits."""
+
+
+class Asking(Protocol):
+    """Somebody who waits for a request's answer."""
+
+    @property
+    def request(self) -> AssignRequest | ReleaseRequest:
+        """What is asked."""
+        ...
+
+
+A = TypeVar("A", bound=Asking)
+
+
+@dataclass(slots=True)
+class Batch(Generic[A]):
+    """A transaction to be, who gets which answer when it commits, and who waits for the next."""
+
+    draft: Draft
+    answers: list[tuple[A, Lease | Released]] = field(default_factory=list)
+    refused: list[tuple[A, FelixPyError]] = field(default_factory=list)
+    left: list[A] = field(default_factory=list)
+    missing: list[MissingFacts] = field(default_factory=list)
+    """Not empty: read these and decide the whole batch again."""
+
+
+def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
+    """Decide requests in their order, each on what those before it leave."""
+    batch = Batch[A](Draft(view))
+    for index, each in enumerate(asking):
+        child = batch.draft.child()
+        try:
+            answer = _decide_one(child, each.request, moment)
+        except MissingFacts as missing:
+            batch.missing.append(missing)
+            continue
+        except FelixPyError as error:
+            batch.refused.append((each, error))
+            continue
+        except Exception as error:  # noqa: BLE001  the boundary of one request: it renders its endpoint
+            batch.refused.append((each, BadRequest(f"the request cannot be decided: {error!r}")))
+            continue
+        if len(child.keys) > MAX_KEYS:
+            if not batch.answers:
+                batch.refused.append((each, _too_large(len(child.keys))))
+                continue
+            batch.left += asking[index:]
+            break
+        child.keep()
+        batch.answers.append((each, answer))
+    return batch
+
+
+def _decide_one(
+    draft: Draft, request: AssignRequest | ReleaseRequest, moment: Moment
+) -> Lease | Released:
+    if isinstance(request, AssignRequest):
+        return assign(draft, request, moment)
+    return release(draft, request)
+
+
+def _too_large(keys: int) -> BadRequest:
+    return BadRequest(f"one request touches {keys} keys, more than one transaction of {MAX_KEYS}")

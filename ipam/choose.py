@@ -1,0 +1,243 @@
+"""Which blocks automatic assignment takes addresses from, in Calico's order. Pure, over a Draft.
+
+Own blocks with room; else a block nobody has; else another node's empty block claimed a minute ago
+or earlier; else, unless affinity is strict, an address borrowed from another node's block.
+Reference: Calico v3.32.1 `libcalico-go/lib/ipam/ipam.go` (autoAssign, findUsableBlock).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from felix_py.datastore.keys import AffinityKey, BlockKey, IPAMConfigKey
+from felix_py.datastore.model import (
+    DEFAULT_MAX_BLOCKS_PER_HOST,
+    AffinityState,
+    Attribute,
+    Block,
+    BlockAffinity,
+    IPAddress,
+    IPNetwork,
+    IPPool,
+    NodeName,
+)
+from ipam import block as blocks
+from ipam import pool as pools_
+from ipam.draft import Draft, MissingFacts, Unreadable
+from ipam.errors import BlockLimitReached, PoolExhausted
+
+RECLAIM_AGE = timedelta(minutes=1)
+"""How long an empty block of another node is left alone: its node may be about to use it."""
+
+PROBED_BLOCKS = 32
+"""Blocks looked up one by one before all blocks are listed: an empty pool costs one small read."""
+
+VIRTUAL_PREFIX = "virtual:"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a batch is decided: wall time for claim times, nanoseconds for sequence numbers."""
+
+    at: datetime
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many addresses of one IP version, from which pools, for whom."""
+
+    version: int
+    count: int
+    pools: tuple[IPPool, ...]
+    holder: Attribute
+
+
+class Chooser:
+    """Takes addresses for one request out of a draft, block by block."""
+
+    def __init__(self, draft: Draft, wanted: Wanted, moment: Moment) -> None:
+        self._draft = draft
+        self._view = draft.view
+        self._wanted = wanted
+        self._moment = moment
+        self._taken: list[tuple[IPAddress, Block]] = []
+
+    def take(self) -> list[tuple[IPAddress, Block]]:
+        """Exactly as many (address, its block) as wanted.
+
+        Raises PoolExhausted, BlockLimitReached, MissingFacts: then the draft is to be dropped.
+        """
+        self._draft.rely(IPAMConfigKey())
+        self._draft.rely_on_reservations()
+        owned = self._own_blocks()
+        self._from_own(owned)
+        if owned and self._missing and not self._view.own_blocks_fresh:
+            raise MissingFacts(own_blocks=True)
+        self._from_claimed(len(owned))
+        self._from_borrowed()
+        if self._missing:
+            names = ", ".join(f"{pool.name} ({pool.cidr})" for pool in self._wanted.pools)
+            raise PoolExhausted(
+                f"assigned {len(self._taken)} out of {self._wanted.count} requested"
+                f" IPv{self._wanted.version} addresses: no addresses available in pools {names};"
+                " add a pool or release addresses"
+            )
+        return self._taken
+
+    @property
+    def _missing(self) -> int:
+        return self._wanted.count - len(self._taken)
+
+    def _own_blocks(self) -> list[IPNetwork]:
+        """Confirmed blocks of ours inside the chosen pools, in the order of their keys."""
+        inside = self._draft.own_blocks(self._wanted.version)
+        return sorted(
+            (c for c in inside if pools_.containing(c, self._wanted.pools)),
+            key=lambda cidr: AffinityKey(self._view.node, cidr).path,
+        )
+
+    def _from_own(self, owned: Sequence[IPNetwork]) -> None:
+        for cidr in owned:
+            if not self._missing:
+                return
+            block = self._readable(cidr)
+            if block is not None and block.host == self._view.node:
+                self._take_from(block)
+
+    def _from_claimed(self, owned: int) -> None:
+        config = self._view.config
+        limit = config.max_blocks_per_host or DEFAULT_MAX_BLOCKS_PER_HOST
+        while self._missing:
+            if owned >= limit:
+                raise BlockLimitReached(
+                    f"node {self._view.node} has {owned} IPv{self._wanted.version} blocks and may"
+                    f" have {limit}: raise maxBlocksPerHost or release addresses"
+                )
+            if not config.auto_allocate_blocks:
+                raise PoolExhausted(
+                    f"no free IPv{self._wanted.version} address in the blocks of node"
+                    f" {self._view.node}, and auto_allocate_blocks in {IPAMConfigKey().path} is"
+                    " false: set it to true"
+                )
+            block = self._free_block() or self._reclaimed_block()
+            if block is None:
+                return
+            self._take_from(block)
+            owned += 1
+
+    def _free_block(self) -> Block | None:
+        for pool in self._wanted.pools:
+            cidr = self._unclaimed(pool)
+            if cidr is not None:
+                return self._claim(cidr)
+        return None
+
+    def _unclaimed(self, pool: IPPool) -> IPNetwork | None:
+        """The first block of the pool that nobody has; all blocks are listed only if they must."""
+        start = self._view.start_at(self._view.node, pool)
+        order = pools_.candidates(pool, start, self._view.reservations)
+        if self._wanted.version in self._view.listed:
+            return next((cidr for cidr in order if self._is_unclaimed(cidr)), None)
+        probed = list(islice(order, PROBED_BLOCKS))
+        unknown = [cidr for cidr in probed if not self._is_known(cidr)]
+        free = next((c for c in probed if c not in unknown and self._is_unclaimed(c)), None)
+        if free is not None:
+            return free
+        if unknown:
+            raise MissingFacts(*(BlockKey(cidr) for cidr in unknown))
+        if len(probed) < PROBED_BLOCKS:
+            return None
+        raise MissingFacts(blocks_of_version=self._wanted.version)
+
+    def _is_known(self, cidr: IPNetwork) -> bool:
+        key = BlockKey(cidr)
+        return self._draft.planned(key)[0] or self._view.get(key) is not None
+
+    def _is_unclaimed(self, cidr: IPNetwork) -> bool:
+        """True when there is no block and one would have an address to give."""
+        is_planned, value = self._draft.planned(BlockKey(cidr))
+        fact = self._view.get(BlockKey(cidr))
+        taken = value is not None if is_planned else (fact is not None and fact.exists)
+        return not taken and self._has_room(cidr)
+
+    def _has_room(self, cidr: IPNetwork) -> bool:
+        reserved = self._reserved(cidr)
+        return not reserved or any(
+            not any(ordinal in span for span in reserved) for ordinal in range(cidr.num_addresses)
+        )
+
+    def _reclaimed_block(self) -> Block | None:
+        for cidr in self._listed_blocks():
+            block = self._readable(cidr)
+            if block is None or block.host == self._view.node or not blocks.is_empty(block):
+                continue
+            since = blocks.claimed_at(block)
+            if (since is None or self._moment.at - since >= RECLAIM_AGE) and self._has_room(cidr):
+                self._draft.rely(BlockKey(cidr))
+                self._drop_affinity(block)
+                return self._claim(cidr, after=block.sequence_number)
+        return None
+
+    def _drop_affinity(self, block: Block) -> None:
+        """Take the empty block's present owner its affinity, if it has one."""
+        affinity = block.affinity or ""
+        virtual = affinity.startswith(VIRTUAL_PREFIX)
+        owner = NodeName(affinity.partition(":")[2])
+        if owner and "/" not in owner:
+            self._draft.drop_affinity(AffinityKey(owner, block.cidr, virtual))
+
+    def _from_borrowed(self) -> None:
+        if not self._missing or self._view.config.strict_affinity:
+            return
+        for cidr in self._listed_blocks():
+            block = self._readable(cidr)
+            if block is not None:
+                self._take_from(block)
+            if not self._missing:
+                return
+
+    def _listed_blocks(self) -> Iterator[IPNetwork]:
+        """Every existing block of the chosen pools, each pool from this node's start on."""
+        listed = self._view.listed.get(self._wanted.version)
+        if listed is None:
+            raise MissingFacts(blocks_of_version=self._wanted.version)
+        for pool in self._wanted.pools:
+            start = self._view.start_at(self._view.node, pool)
+            yield from pools_.in_order(pool, listed, start)
+
+    def _readable(self, cidr: IPNetwork) -> Block | None:
+        try:
+            return self._draft.block(cidr)
+        except Unreadable:
+            return None
+
+    def _claim(self, cidr: IPNetwork, after: int = 0) -> Block:
+        return claim(self._draft, cidr, self._moment, after)
+
+    def _reserved(self, cidr: IPNetwork) -> tuple[range, ...]:
+        return blocks.reserved_ordinals(cidr, self._view.reservations)
+
+    def _take_from(self, block: Block) -> None:
+        after, ordinals = blocks.assign_automatically(
+            block, self._missing, self._wanted.holder, self._reserved(block.cidr)
+        )
+        if not ordinals:
+            return
+        self._draft.write_block(after)
+        self._taken += [(blocks.address_at(block, ordinal), after) for ordinal in ordinals]
+
+
+def claim(draft: Draft, cidr: IPNetwork, moment: Moment, after: int = 0) -> Block:
+    """Plan a block of ours with its confirmed affinity; `after`: the sequence it must exceed."""
+    node = draft.view.node
+    key = AffinityKey(node, cidr)
+    draft.rely(key)
+    draft.plan(key, BlockAffinity(AffinityState.CONFIRMED))
+    sequence = max(moment.sequence, after + 1)
+    block = blocks.new_block(cidr, f"host:{node}", moment.at, sequence)
+    draft.write_block(block)
+    return block

@@ -1,0 +1,217 @@
+"""What one request means for the store: pure decisions over a Draft, refusals as ipam.errors.
+
+Reference: Calico v3.32.1 `libcalico-go/lib/ipam/ipam.go` (AutoAssign, AssignIP, ReleaseByHandle),
+with these differences: all or nothing, and the same handle asking again gets what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, IPAMConfigKey, ResourceKey
+from felix_py.datastore.model import Attribute, Block, HandleId, IPAddress, IPNetwork, Kind, Node
+from ipam import block as blocks
+from ipam import pool as pools_
+from ipam.choose import Chooser, Moment, Wanted, claim
+from ipam.draft import Draft, MissingFacts, Unreadable
+from ipam.errors import AddressTaken, BadRequest, NoQualifiedPool, NotInPool, NotYours
+from ipam.requests import AssignRequest, Lease, LeasedAddress, Released, ReleaseRequest
+from ipam.view import CLUSTER, View
+
+Taken = tuple[IPAddress, Block]
+
+MAX_HANDLE_CHARACTERS = 512
+"""A handle is a key of etcd; a longer one is refused."""
+
+
+def assign(draft: Draft, request: AssignRequest, moment: Moment) -> Lease:
+    """Plan the addresses, the handle and the endpoint; the lease without its revision.
+
+    Raises an error of ipam.errors, or MissingFacts; the draft is to be dropped then.
+    """
+    check(request)
+    node = _own_node(draft)
+    held = _held(draft, request.handle_id)
+    if request.addresses:
+        taken = [_given(draft, address, request, held, moment) for address in request.addresses]
+    else:
+        taken = _automatic(draft, node, request, held, moment)
+    known = {address for address, _ in held}
+    fresh = [(address, block) for address, block in taken if address not in known]
+    touched = frozenset(block.cidr for _, block in fresh)
+    for cidr in {block.cidr for _, block in taken}:
+        draft.rely(BlockKey(cidr), assume_absent=True)
+        _rely_on_pool(draft, cidr)
+    draft.count_handle(request.handle_id, touched)
+    _render(draft, request, tuple(address for address, _ in taken))
+    leased = tuple(_leased(draft.view, address, block) for address, block in taken)
+    return Lease(request.handle_id, leased, revision=0, fresh=len(fresh) == len(taken))
+
+
+def release(draft: Draft, request: ReleaseRequest) -> Released:
+    """Plan the end of all that a handle holds, and of its endpoint if the container still owns it.
+
+    A block that cannot be read counts as absent: its entry in the handle stays for the audit.
+    """
+    check(request)
+    draft.rely(CLUSTER)
+    freed: list[IPAddress] = []
+    touched: set[IPNetwork] = set()
+    unreadable = False
+    for cidr in _where(draft, request.handle_id, assume_absent=False):
+        try:
+            block = draft.block(cidr)
+        except Unreadable:
+            unreadable = True
+            continue
+        if block is not None and blocks.ordinals_of(block, request.handle_id):
+            freed += blocks.addresses_of(block, request.handle_id)
+            touched.add(cidr)
+            settle(draft, blocks.release_handle(block, request.handle_id)[0])
+    if not unreadable:
+        draft.rely(HandleKey(request.handle_id))
+        draft.plan(HandleKey(request.handle_id), None)
+    return Released(request.handle_id, tuple(freed), _end_endpoint(draft, request))
+
+
+def settle(draft: Draft, block: Block) -> None:
+    """Plan a block after a release: gone when nobody needs it, else with its new content."""
+    view = draft.view
+    if not blocks.is_empty(block):
+        draft.write_block(block)
+    elif block.affinity is None:
+        draft.drop_block(block.cidr)
+    elif block.host == view.node and is_unwanted(view, block.cidr):
+        _rely_on_pool(draft, block.cidr)
+        draft.drop_block(block.cidr)
+        draft.drop_affinity(AffinityKey(view.node, block.cidr))
+    else:
+        draft.write_block(block)
+
+
+def is_unwanted(view: View, cidr: IPNetwork) -> bool:
+    """True when the block's pool is enabled and does not select this node any more."""
+    pool, node = pools_.containing(cidr, view.pools), view.own_node
+    return pool is not None and node is not None and not pools_.selects_node(pool, node)
+
+
+def check(request: AssignRequest | ReleaseRequest) -> None:
+    """Raises BadRequest for what must not become a key of etcd."""
+    handle = request.handle_id
+    if not handle or "/" in handle or len(handle) > MAX_HANDLE_CHARACTERS:
+        raise BadRequest(
+            f"handle {handle[:40]!r}: must be 1 to {MAX_HANDLE_CHARACTERS} characters without '/'"
+        )
+    if isinstance(request, ReleaseRequest):
+        return
+    given = [int(address.version) for address in request.addresses]
+    versions = given or list(request.families)
+    if not versions or len(set(versions)) != len(versions) or not set(versions) <= {4, 6}:
+        raise BadRequest(f"families {versions}: must be 4, 6 or both, each once")
+    if request.count < 1:
+        raise BadRequest(f"count {request.count}: must be at least 1")
+
+
+def _own_node(draft: Draft) -> Node:
+    draft.rely(CLUSTER)
+    node = draft.view.own_node
+    if node is None:
+        raise NoQualifiedPool(
+            f"node {draft.view.node} has no readable Node object in the store: create"
+            f" {ResourceKey(Kind.NODE, draft.view.node).path} first"
+        )
+    draft.rely(ResourceKey(Kind.NODE, draft.view.node), creation_only=True)
+    return node
+
+
+def _where(draft: Draft, handle_id: HandleId, *, assume_absent: bool) -> Iterable[IPNetwork]:
+    """Blocks in which the handle may hold addresses: those it names, and our own."""
+    named = draft.handle(handle_id, assume_absent=assume_absent).blocks
+    return dict.fromkeys([*named, *draft.own_blocks()])
+
+
+def _held(draft: Draft, handle_id: HandleId) -> list[Taken]:
+    found: list[Taken] = []
+    for cidr in _where(draft, handle_id, assume_absent=True):
+        try:
+            block = draft.block(cidr)
+        except Unreadable:
+            continue
+        if block is not None:
+            found += [(address, block) for address in blocks.addresses_of(block, handle_id)]
+    return found
+
+
+def _automatic(
+    draft: Draft, node: Node, request: AssignRequest, held: list[Taken], moment: Moment
+) -> list[Taken]:
+    taken: list[Taken] = []
+    holder = Attribute(request.handle_id, dict(request.attributes))
+    for version in request.families:
+        have = [pair for pair in held if pair[0].version == version][: request.count]
+        taken += have
+        if len(have) < request.count:
+            ask = pools_.Ask(version, node, request.use, request.pools, request.namespace_labels)
+            pools = pools_.qualifying(draft.view.pools, ask)
+            wanted = Wanted(version, request.count - len(have), pools, holder)
+            taken += Chooser(draft, wanted, moment).take()
+    return taken
+
+
+def _given(
+    draft: Draft, address: IPAddress, request: AssignRequest, held: list[Taken], moment: Moment
+) -> Taken:
+    mine = next((pair for pair in held if pair[0] == address), None)
+    if mine is not None:
+        return mine
+    view = draft.view
+    draft.rely(IPAMConfigKey())
+    pool = pools_.containing(address, view.pools)
+    if pool is None:
+        raise NotInPool(f"{address} is not in a configured pool that is enabled")
+    cidr = blocks.block_of(address, pool.block_size)
+    try:
+        block = draft.block(cidr) or claim(draft, cidr, moment)
+    except Unreadable:
+        raise NotYours(f"block {cidr} of {address} cannot be read: repair its key first") from None
+    if view.config.strict_affinity and block.host != view.node:
+        raise NotYours(f"{address} lies in block {cidr} of {block.affinity}; affinity is strict")
+    try:
+        after = blocks.assign_ordinal(
+            block,
+            blocks.ordinal_of(block, address),
+            Attribute(request.handle_id, dict(request.attributes)),
+        )
+    except AddressTaken:
+        if view.own_blocks_fresh or block.host != view.node:
+            raise
+        raise MissingFacts(own_blocks=True) from None
+    draft.write_block(after)
+    return address, after
+
+
+def _rely_on_pool(draft: Draft, cidr: IPNetwork) -> None:
+    pool = pools_.containing(cidr, draft.view.pools)
+    if pool is not None:
+        draft.rely(ResourceKey(Kind.IP_POOL, pool.name))
+
+
+def _render(draft: Draft, request: AssignRequest, addresses: tuple[IPAddress, ...]) -> None:
+    if request.endpoint is None:
+        return
+    key = request.endpoint.key
+    stored = draft.endpoint(key, assume_absent=True)
+    draft.plan(key, request.endpoint.render(addresses, stored))
+
+
+def _end_endpoint(draft: Draft, request: ReleaseRequest) -> bool:
+    key = request.endpoint_key
+    if key is None or draft.container_of(key) != request.container_id:
+        return False
+    draft.plan(key, None)
+    return True
+
+
+def _leased(view: View, address: IPAddress, block: Block) -> LeasedAddress:
+    owner = block.host
+    return LeasedAddress(address, block.cidr, None if owner == view.node else owner)

@@ -1,0 +1,278 @@
+"""What is known of the store, key by key, with the revisions that a transaction will compare.
+
+Folded from the mailbox (pools, reservations, configuration, own Node, own affinities) and from our
+own reads and writes (blocks, handles, endpoints). One thread owns a View; nothing here reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from felix_py.datastore import codec
+from felix_py.datastore.changes import NOT_YET, STORE_STATE, Change, StoreState, StoreStateKey
+from felix_py.datastore.keys import (
+    AffinityKey,
+    BlockKey,
+    HandleKey,
+    IPAMConfigKey,
+    Key,
+    ResourceKey,
+    affinity_prefix,
+    kind_prefix,
+)
+from felix_py.datastore.model import (
+    Block,
+    BlockAffinity,
+    ClusterInformation,
+    Invalid,
+    IPAMConfig,
+    IPNetwork,
+    IPPool,
+    IPReservation,
+    Kind,
+    Node,
+    NodeName,
+    Value,
+)
+from felix_py.datastore.store import KeyValue
+from ipam.pool import StartIndex, start_index
+
+CONFIG = IPAMConfigKey()
+CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
+RESERVATIONS = kind_prefix(Kind.IP_RESERVATION)
+
+MAX_REMEMBERED = 4096
+"""Handles and endpoints kept from our own writes; at the bound the oldest half is forgotten, which
+costs a read when they are released."""
+
+
+def watched_prefixes(node: NodeName) -> tuple[str, ...]:
+    """What the allocator's Syncer must watch (ClusterInformation is the Syncer's own concern)."""
+    return (
+        kind_prefix(Kind.IP_POOL),
+        RESERVATIONS,
+        CONFIG.path,
+        ResourceKey(Kind.NODE, node).path,
+        affinity_prefix(node),
+        CLUSTER.path,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A key as we last knew it. `mod_revision` 0: absent; a value of None besides: unreadable.
+
+    as_of: the revision at which this was known; a watch event from before it is old news.
+    """
+
+    value: Value | None = None
+    raw: bytes = b""
+    mod_revision: int = 0
+    create_revision: int = 0
+    as_of: int = 0
+
+    @property
+    def exists(self) -> bool:
+        """True when the key is there, readable or not."""
+        return self.mod_revision != 0
+
+
+UNREADABLE = -1
+"""The mod_revision of a watched key whose value is invalid: it must be read before it is compared."""
+
+ABSENT = Seen()
+
+
+def seen(key: Key, found: KeyValue | None, as_of: int) -> Seen:
+    """What a read of a key says."""
+    if found is None:
+        return Seen(as_of=as_of)
+    value = codec.decode(key, found.value)
+    return Seen(
+        None if isinstance(value, Invalid) else value,
+        found.value,
+        found.mod_revision,
+        found.create_revision,
+        as_of,
+    )
+
+
+@dataclass(slots=True)
+class View:
+    """All that decisions look at. `start_at` may be replaced to place first blocks elsewhere."""
+
+    node: NodeName
+    state: StoreState = NOT_YET
+    facts: dict[Key, Seen] = field(default_factory=dict)
+    listed: dict[int, tuple[IPNetwork, ...]] = field(default_factory=dict)
+    """By IP version: every block there is, as read in this round; empty between rounds."""
+    own_blocks_fresh: bool = False
+    """True when own blocks were read again in this round."""
+    reservations_as_of: int = 0
+    start_at: StartIndex = start_index
+    _remembered: dict[Key, None] = field(default_factory=dict)
+    _pools: tuple[IPPool, ...] | None = None
+    _reservations: tuple[IPNetwork, ...] | None = None
+    _affinities: tuple[tuple[AffinityKey, BlockAffinity], ...] | None = None
+
+    def fold(self, changes: Mapping[Key | StoreStateKey, Change | StoreState]) -> bool:
+        """Take in what the syncer said; True when anything changed."""
+        trusting = not self.state.may_act
+        for key, change in changes.items():
+            if isinstance(change, StoreState) or isinstance(key, StoreStateKey):
+                continue
+            self._fold_one(key, change, trusting=trusting)
+        state = changes.get(STORE_STATE)
+        if isinstance(state, StoreState):
+            if self.state.may_act and not state.may_act:
+                self._distrust()
+            self.state = state
+            self.reservations_as_of = state.revision if trusting else self._at_least(state.revision)
+        return bool(changes)
+
+    def learn(self, key: Key, fact: Seen) -> None:
+        """Note what we read or wrote ourselves."""
+        self.facts[key] = fact
+        self._changed(key)
+        if isinstance(key, HandleKey) or self.is_endpoint(key):
+            self._remembered[key] = None
+            if len(self._remembered) > MAX_REMEMBERED:
+                self.forget(list(self._remembered)[: MAX_REMEMBERED // 2])
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Know nothing of these keys any more; they are read when they are needed."""
+        for key in keys:
+            self.facts.pop(key, None)
+            self._remembered.pop(key, None)
+            self._changed(key)
+
+    def end_round(self) -> None:
+        """Forget other nodes' blocks and affinities: they may change before the next round."""
+        mine = {key.cidr for key, _ in self.affinities}
+        foreign = [
+            key
+            for key, fact in self.facts.items()
+            if (isinstance(key, BlockKey) and key.cidr not in mine)
+            or (isinstance(key, AffinityKey) and not (self.is_mine(key) and fact.exists))
+        ]
+        self.forget(foreign)
+        self.listed.clear()
+        self.own_blocks_fresh = False
+
+    def get(self, key: Key) -> Seen | None:
+        """The fact, None when it is not known. Watched keys are always known."""
+        fact = self.facts.get(key)
+        if fact is None and self.is_watched(key):
+            return ABSENT
+        return fact
+
+    def is_mine(self, key: Key) -> bool:
+        """True for this node's own affinities."""
+        return isinstance(key, AffinityKey) and key.node == self.node and not key.virtual
+
+    def is_watched(self, key: Key) -> bool:
+        """True for keys whose absence is known because the syncer would have told us."""
+        if isinstance(key, ResourceKey):
+            return key.kind is not Kind.WORKLOAD_ENDPOINT
+        return isinstance(key, IPAMConfigKey) or self.is_mine(key)
+
+    @staticmethod
+    def is_endpoint(key: Key) -> bool:
+        """True for workload endpoints."""
+        return isinstance(key, ResourceKey) and key.kind is Kind.WORKLOAD_ENDPOINT
+
+    @property
+    def pools(self) -> tuple[IPPool, ...]:
+        """All readable pools, by name."""
+        if self._pools is None:
+            found = [s.value for s in self.facts.values() if isinstance(s.value, IPPool)]
+            self._pools = tuple(sorted(found, key=lambda pool: pool.name))
+        return self._pools
+
+    @property
+    def reservations(self) -> tuple[IPNetwork, ...]:
+        """All reserved ranges of both families."""
+        if self._reservations is None:
+            values = [s.value for s in self.facts.values() if isinstance(s.value, IPReservation)]
+            self._reservations = tuple(net for value in values for net in value.reserved)
+        return self._reservations
+
+    @property
+    def affinities(self) -> tuple[tuple[AffinityKey, BlockAffinity], ...]:
+        """This node's readable affinities in the order of their keys."""
+        if self._affinities is None:
+            mine = [
+                (key, fact.value)
+                for key, fact in self.facts.items()
+                if isinstance(key, AffinityKey)
+                and self.is_mine(key)
+                and isinstance(fact.value, BlockAffinity)
+            ]
+            self._affinities = tuple(sorted(mine, key=lambda pair: pair[0].path))
+        return self._affinities
+
+    @property
+    def config(self) -> IPAMConfig:
+        """IPAM's configuration; without one, the defaults."""
+        value = self.facts.get(CONFIG, ABSENT).value
+        return value if isinstance(value, IPAMConfig) else IPAMConfig()
+
+    @property
+    def own_node(self) -> Node | None:
+        """This node's Node object."""
+        value = self.facts.get(ResourceKey(Kind.NODE, self.node), ABSENT).value
+        return value if isinstance(value, Node) else None
+
+    @property
+    def ready(self) -> bool:
+        """False when the cluster is not initialised or its datastore is locked."""
+        value = self.facts.get(CLUSTER, ABSENT).value
+        return isinstance(value, ClusterInformation) and value.datastore_ready
+
+    def block(self, cidr: IPNetwork) -> Block | None:
+        """A block that is known and readable."""
+        value = self.facts.get(BlockKey(cidr), ABSENT).value
+        return value if isinstance(value, Block) else None
+
+    def unread_blocks(self) -> tuple[BlockKey, ...]:
+        """Blocks of this node's affinities that nobody has read yet."""
+        keys = (BlockKey(key.cidr) for key, _ in self.affinities)
+        return tuple(key for key in keys if key not in self.facts)
+
+    def _fold_one(self, key: Key, change: Change, *, trusting: bool) -> None:
+        known = self.facts.get(key, ABSENT)
+        self._changed(key)
+        if change.stored is None and change.invalid is None:
+            self.facts.pop(key, None)
+            return
+        if change.stored is None:
+            self.facts[key] = Seen(mod_revision=UNREADABLE, as_of=known.as_of)
+            return
+        stored = change.stored
+        if trusting or stored.mod_revision > known.as_of:
+            self.facts[key] = Seen(
+                stored.value,
+                stored.raw,
+                stored.mod_revision,
+                stored.create_revision,
+                stored.mod_revision,
+            )
+
+    def _changed(self, key: Key) -> None:
+        if isinstance(key, AffinityKey):
+            self._affinities = None
+        elif isinstance(key, ResourceKey):
+            if key.kind is Kind.IP_POOL:
+                self._pools = None
+            if key.kind is Kind.IP_RESERVATION:
+                self._reservations = None
+
+    def _at_least(self, revision: int) -> int:
+        return max(self.reservations_as_of, revision)
+
+    def _distrust(self) -> None:
+        """The store went back: what we learnt by ourselves may never have been."""
+        learnt = [key for key in self.facts if not self.is_watched(key)]
+        self.forget(learnt)
+        self.listed.clear()
