@@ -39,6 +39,8 @@ class NeighborShown:
     established: bool
     families: frozenset[Family]
     """Those negotiated; empty while the session is down."""
+    graceful: bool
+    """The peer announced graceful restart."""
 
 
 class _Side(msgspec.Struct, rename={"asn": "as"}):
@@ -46,6 +48,7 @@ class _Side(msgspec.Struct, rename={"asn": "as"}):
     asn: int
     hold: int | None = None
     families: dict[str, bool | None] = {}
+    capabilities: dict[str, bool | None] = {}
 
 
 class _Neighbor(msgspec.Struct):
@@ -124,6 +127,7 @@ def _neighbor(shown: _Neighbor) -> NeighborShown:
         hold_seconds=shown.local.hold or 0,
         established=shown.fsm == "ESTABLISHED",
         families=families,
+        graceful=bool(shown.peer.capabilities.get("graceful-restart")),
     )
 
 

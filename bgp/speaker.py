@@ -41,7 +41,8 @@ class Held(Enum):
 
 @dataclass(slots=True)
 class _Peer:
-    desired: dict[IPNetwork, Attributes] | None = None
+    wanted: dict[IPNetwork, Attributes] | None = None
+    leaving: bool = False
     sent: dict[IPNetwork, Attributes] = field(default_factory=dict)
     held: Held = Held.UNKNOWN
     up: bool = False
@@ -52,6 +53,11 @@ class _Peer:
     session: int = 0
     """Counts sessions and attaches: an answer that belongs to an older one changes nothing."""
     ask_after: float = 0.0
+
+    @property
+    def desired(self) -> dict[IPNetwork, Attributes] | None:
+        """What the peer should hear; nothing from a peering that ends."""
+        return {} if self.leaving else self.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Speaker:
     def set(self, peer: IPAddress, announcements: Mapping[IPNetwork, Attributes]) -> None:
         """All that this peer should hear from us, from now on."""
         state = self._peers.setdefault(peer, _Peer())
-        state.desired = dict(announcements)
+        state.wanted = dict(announcements)
         state.dirty = True
 
     def session_up(self, peer: IPAddress, families: Iterable[Family] = (Family.IPV4,)) -> None:
@@ -92,6 +98,22 @@ class Speaker:
         """The session is gone; nothing is said to this peer until it is up."""
         if peer in self._peers:
             self._forget_session(self._peers[peer])
+
+    def is_up(self, peer: IPAddress) -> bool:
+        """The session is established."""
+        return peer in self._peers and self._peers[peer].up
+
+    def leave(self, peer: IPAddress) -> None:
+        """The peering ends soon: take back everything, whatever `set` says."""
+        if peer in self._peers:
+            self._peers[peer].leaving = True
+            self._peers[peer].dirty = True
+
+    def stay(self, peer: IPAddress) -> None:
+        """The peering ended or does not end after all: `set` counts again."""
+        if peer in self._peers:
+            self._peers[peer].leaving = False
+            self._peers[peer].dirty = True
 
     def forget(self, peer: IPAddress) -> None:
         """The peering does not exist any more."""
