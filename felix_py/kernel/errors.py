@@ -8,13 +8,17 @@ from felix_py.runtime.errors import FelixPyError, TransientError
 
 
 class KernelRefused(FelixPyError):
-    """The kernel answered with an errno. Compare `errno`, never the text."""
+    """The kernel answered with an errno. Compare `errno`, never the text.
 
-    def __init__(self, doing: str, errno: int) -> None:
+    `why` is the kernel's own sentence (extended acknowledgement), empty when it gave none.
+    """
+
+    def __init__(self, doing: str, errno: int, why: str = "") -> None:
         name = errno_names.errorcode.get(errno, str(errno))
-        super().__init__(f"{doing}: {name}")
+        super().__init__(f"{doing}: {name} ({why})" if why else f"{doing}: {name}")
         self.doing = doing
         self.errno = errno
+        self.why = why
 
 
 class DumpInterrupted(TransientError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import (
@@ -55,6 +55,15 @@ class NextHop:
     gateway: IPAddress | None = None
     onlink: bool = False
     weight: int = 1
+
+
+def in_order(hops: Iterable[NextHop]) -> tuple[NextHop, ...]:
+    """Next hops as a Route holds them: sorted, so that equal sets are equal routes."""
+    return tuple(sorted(hops, key=_hop_order))
+
+
+def _hop_order(hop: NextHop) -> tuple[int, bytes, bool, int]:
+    return hop.ifindex, hop.gateway.packed if hop.gateway else b"", hop.onlink, hop.weight
 
 
 @dataclass(frozen=True, slots=True)

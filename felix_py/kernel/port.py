@@ -8,9 +8,11 @@ from typing import Protocol
 
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import (
+    MAIN_TABLE,
     Address,
     Hint,
     IPAddress,
+    IPNetwork,
     Link,
     LinkSettings,
     PodSpec,
@@ -51,6 +53,12 @@ class Kernel(Protocol):
         """Every route, whoever owns it, that stands at the keys of these."""
         ...
 
+    def routes_to(
+        self, prefixes: frozenset[IPNetwork], table: int = MAIN_TABLE
+    ) -> tuple[Route, ...]:
+        """Every route, whoever owns it and at any metric, to exactly these prefixes."""
+        ...
+
     def change_routes(self, changes: Sequence[RouteChange]) -> tuple[KernelRefused | None, ...]:
         """Write in batches, hand-packed; one answer per change, in order. Never stops half-way.
 
@@ -77,8 +85,12 @@ class Kernel(Protocol):
         """Write settings through /proc/sys; None fields are left alone. Raises KernelRefused."""
         ...
 
-    def watch(self) -> Monitor:
-        """Events from now on: open it before the first list."""
+    def watch(self, quiet_protocols: frozenset[int] = frozenset()) -> Monitor:
+        """Events from now on: open it before the first list.
+
+        Routes of `quiet_protocols` are passed over, whoever writes them. A link that goes down
+        takes its IPv4 routes along without an event for each: after a hint on links, list routes.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,267 @@
+"""Driver: keeps one owner's routes in one kernel table as wanted."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from felix_py.kernel.delta import DeltaTracker
+from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.model import (
+    MAIN_TABLE,
+    DropRoute,
+    IPNetwork,
+    PutRoute,
+    Route,
+    RouteChange,
+    RouteKey,
+    Scope,
+    in_order,
+)
+from felix_py.kernel.netlink_batch import describe
+from felix_py.kernel.ownership import Owner
+from felix_py.kernel.port import Kernel
+from felix_py.runtime.metrics import ROUTES_REFUSED, ROUTES_WRITTEN
+
+log = structlog.get_logger(__name__)
+
+APPLY_ROUNDS = 3
+"""Write, read back what was doubtful, write what that showed. What is still wrong after the last
+round is answered as refused, and the caller tries again later."""
+
+
+class RouteTable:
+    """Keeps one owner's routes in one kernel table equal to what it was told.
+
+    Things that have gone wrong for others, and that this class is shaped by:
+    - the kernel keys routes by prefix, metric and TOS, not by prefix;
+    - IPv4 `replace` ignores the protocol and overwrites an administrator's route, so we create
+      exclusively and replace only what was seen to be ours; a foreign route at our key is reported;
+    - an interface can come back with the same name and a new index;
+    - a dump can be torn by a concurrent change and must be read again;
+    - CNI adds a workload's route before we hear of the workload: what exists with our protocol is
+      adopted, at the start and whenever a creation is answered EEXIST;
+    - IPv4 can hold two routes at one key (`ip route append`): of ours the later ones are removed.
+
+    One thread. After relist, note or apply raised (DumpInterrupted, KernelRefused), what was to be
+    read is read by the next apply, before it writes anything.
+    """
+
+    def __init__(self, kernel: Kernel, owner: Owner, table: int = MAIN_TABLE) -> None:
+        self._kernel = kernel
+        self._owner = owner
+        self._table = table
+        self._delta: DeltaTracker[RouteKey, Route] = DeltaTracker()
+        self._foreign: dict[RouteKey, Route] = {}
+        self._surplus: list[Route] = []
+        self._metrics: set[int] = {owner.metric}
+        self._listed = False
+        self._unread: set[IPNetwork] = set()
+        self._log = log.bind(owner=owner.name, table=table)
+
+    @property
+    def desired(self) -> Mapping[RouteKey, Route]:
+        """What was wanted last."""
+        return self._delta.desired
+
+    @property
+    def actual(self) -> Mapping[RouteKey, Route]:
+        """Our owner's routes as last seen."""
+        return self._delta.actual
+
+    @property
+    def foreign(self) -> Mapping[RouteKey, Route]:
+        """Others' routes that sit at keys we want: reported, never overwritten."""
+        return self._foreign
+
+    def want(self, changes: Mapping[RouteKey, Route | None]) -> None:
+        """Change the wishes at these keys; None: no route of ours there."""
+        for key, route in changes.items():
+            self._delta.want(key, None if route is None else self._checked(key, route))
+
+    def want_exactly(self, routes: Mapping[RouteKey, Route]) -> None:
+        """Replace all wishes."""
+        self._delta.want_exactly({key: self._checked(key, route) for key, route in routes.items()})
+
+    def relist(self) -> None:
+        """Distrust what was seen and read it back. Raises DumpInterrupted, KernelRefused."""
+        self._listed = False
+        present = self._kernel.routes(self._table, protocol=self._owner.route_protocol)
+        first, self._surplus = _first_per_key(present)
+        self._metrics = {self._owner.metric} | {key.metric for key in first}
+        self._delta.saw_exactly(first)
+        self._unread.clear()
+        self._listed = True
+
+    def note(self, prefixes: frozenset[IPNetwork]) -> None:
+        """Something changed at these prefixes: read just those. Raises as relist does."""
+        self._unread |= prefixes
+        if not self._listed or not self._unread:
+            return
+        noted = frozenset(self._unread)
+        present = self._kernel.routes_to(noted, self._table)
+        self._unread -= noted
+        ours = [route for route in present if route.protocol == self._owner.route_protocol]
+        first, surplus = _first_per_key(ours)
+        self._surplus = [r for r in self._surplus if r.key.prefix not in noted] + surplus
+        self._metrics |= {key.metric for key in first}
+        for key in self._keys_of(noted):
+            self._delta.saw(key, first.get(key))
+            self._foreign.pop(key, None)
+        for route in present:
+            if route.protocol != self._owner.route_protocol and route.key in self._delta.desired:
+                self._foreign[route.key] = route
+
+    def apply(self) -> Mapping[RouteKey, KernelRefused]:
+        """Make the kernel agree; what is still wrong, by key: try again later.
+
+        Only routes with our protocol are replaced or removed. Raises DumpInterrupted or
+        KernelRefused when the kernel could not be read; nothing is written on wrong knowledge.
+        """
+        started = time.perf_counter()
+        if not self._listed:
+            self.relist()
+        self.note(frozenset())
+        self._forget_unwanted_foreign()
+        self._drop_surplus()
+        errors: dict[RouteKey, KernelRefused] = {}
+        done = 0
+        only: frozenset[RouteKey] | None = None
+        for _ in range(APPLY_ROUNDS):
+            changes = self._changes(only)
+            if not changes:
+                break
+            failures = self._write(changes)
+            done += len(changes) - len(failures)
+            errors |= {change.route.key: error for change, error in failures}
+            doubtful = {change.route.key for change, error in failures if _doubtful(change, error)}
+            if not doubtful:
+                break
+            self.note(frozenset(key.prefix for key in doubtful))
+            only = frozenset(doubtful - self._foreign.keys())
+        return self._still_wrong(errors, done, started)
+
+    def _changes(self, only: frozenset[RouteKey] | None) -> list[RouteChange]:
+        """The plan as kernel changes, upserts first; in later rounds only of some keys."""
+        plan = self._delta.plan()
+        actual = self._delta.actual
+        changes: list[RouteChange] = [
+            PutRoute(route, replaces_ours=key in actual)
+            for key, route in plan.upsert.items()
+            if only is None or key in only
+        ]
+        changes += [
+            DropRoute(route) for key, route in plan.delete.items() if only is None or key in only
+        ]
+        return changes
+
+    def _write(self, changes: list[RouteChange]) -> list[tuple[RouteChange, KernelRefused]]:
+        """Write and remember what was done; what was refused, in order.
+
+        Where an administrator appended a route at our key, a replacement could hit theirs: it is
+        answered EEXIST without being tried.
+        """
+        clear = [change for change in changes if not self._would_overwrite(change)]
+        answers = iter(self._kernel.change_routes(clear))
+        failures: list[tuple[RouteChange, KernelRefused]] = []
+        done = {"put": 0, "drop": 0}
+        for change in changes:
+            if self._would_overwrite(change):
+                error: KernelRefused | None = KernelRefused(
+                    describe(change), errno.EEXIST, "another owner's route stands there too"
+                )
+            else:
+                error = next(answers)
+            if error is not None:
+                failures.append((change, error))
+                continue
+            put = isinstance(change, PutRoute)
+            if put:
+                self._foreign.pop(change.route.key, None)
+            self._delta.saw(change.route.key, change.route if put else None)
+            done["put" if put else "drop"] += 1
+        for verb, count in done.items():
+            ROUTES_WRITTEN.labels(self._owner.name, verb).inc(count)
+        return failures
+
+    def _would_overwrite(self, change: RouteChange) -> bool:
+        return (
+            isinstance(change, PutRoute)
+            and change.replaces_ours
+            and change.route.key in self._foreign
+        )
+
+    def _drop_surplus(self) -> None:
+        """Remove our second routes at a key: never the one that the kernel uses."""
+        drops = [DropRoute(route) for route in self._surplus]
+        answers = self._kernel.change_routes(drops) if drops else ()
+        self._surplus = [
+            drop.route for drop, error in zip(drops, answers, strict=True) if error is not None
+        ]
+
+    def _still_wrong(
+        self, errors: Mapping[RouteKey, KernelRefused], done: int, started: float
+    ) -> dict[RouteKey, KernelRefused]:
+        remaining = self._delta.plan()
+        wrong = {
+            key: errors.get(key) or KernelRefused(f"route {key.prefix}", errno.EAGAIN)
+            for key in (*remaining.upsert, *remaining.delete)
+        }
+        if done or wrong:
+            ROUTES_REFUSED.labels(self._owner.name).inc(len(wrong))
+            took_ms = round((time.perf_counter() - started) * 1000, 1)
+            self._log.info(
+                "routes applied",
+                written=done,
+                refused=len(wrong),
+                foreign=len(self._foreign),
+                took_ms=took_ms,
+            )
+        return wrong
+
+    def _keys_of(self, prefixes: Iterable[IPNetwork]) -> Iterable[RouteKey]:
+        """Every key that may be known at these prefixes: our metrics are few."""
+        return (
+            RouteKey(prefix, metric, self._table) for prefix in prefixes for metric in self._metrics
+        )
+
+    def _forget_unwanted_foreign(self) -> None:
+        for key in self._foreign.keys() - self._delta.desired.keys():
+            del self._foreign[key]
+
+    def _checked(self, key: RouteKey, route: Route) -> Route:
+        """The route as the kernel will show it: sorted next hops, and no scope for IPv6."""
+        assert key == route.key
+        assert key.table == self._table
+        assert route.protocol == self._owner.route_protocol
+        assert key.prefix.version == 4 or key.metric, "IPv6 turns metric 0 into 1024"
+        if len(route.next_hops) > 1:
+            route = replace(route, next_hops=in_order(route.next_hops))
+        if key.prefix.version == 6 and route.scope is not Scope.UNIVERSE:
+            route = replace(route, scope=Scope.UNIVERSE)
+        return route
+
+
+def _first_per_key(routes: Iterable[Route]) -> tuple[dict[RouteKey, Route], list[Route]]:
+    """Per key the route that the kernel uses, and those that hide behind it (IPv4 only)."""
+    first: dict[RouteKey, Route] = {}
+    hidden: list[Route] = []
+    for route in routes:
+        if route.key in first:
+            hidden.append(route)
+        else:
+            first[route.key] = route
+    return first, hidden
+
+
+def _doubtful(change: RouteChange, error: KernelRefused) -> bool:
+    """Whether the refusal means that the kernel holds something else than was seen.
+
+    A creation that names a vanished interface or a bad gateway changes nothing: no need to look.
+    """
+    creates = isinstance(change, PutRoute) and not change.replaces_ours
+    return not creates or error.errno in {errno.EEXIST, errno.ENOBUFS}
