@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from felix_py.lab.errors import LabError
 
 DEFAULT_NAME = "felab"
+LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,9}")
+"""No hyphen: `x-` in front of a namespace says that it is the lab x's, and no other's."""
 DEFAULT_ROOT = Path("/run/felix-lab")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a tmpfs on every Debian, not a temporary file
 LEAST_MEMORY_BYTES = 512 * 2**20

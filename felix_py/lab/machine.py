@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,10 @@ class Machine:
         (layer(disk, "/etc") / "hostname").write_text(self.name + "\n")
         for directory in ("run/netns", "run/lock"):
             (disk / directory).mkdir(parents=True, exist_ok=True)
+
+    def empty_run_dir(self) -> None:
+        """Forget what a reboot forgets; only while the machine is down."""
+        shutil.rmtree(self.home.run_dir(self.name), ignore_errors=True)
 
     def boot(self) -> None:
         """Start its keeper in namespaces of its own; the network namespace must exist."""

@@ -1,0 +1,157 @@
+"""What `up` does, in order, and `down`, which leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+
+from felix_py.lab import (
+    etcd,
+    fabric,
+    namespaces,
+    node,
+    pods,
+    router,
+    store_content,
+    tunnels,
+)
+from felix_py.lab.addressing import routers
+from felix_py.lab.errors import LabError
+from felix_py.lab.expect import Expectations
+from felix_py.lab.fabric import ETCD
+from felix_py.lab.home import Home
+from felix_py.lab.machine import Machine, wait_ended
+from felix_py.lab.router import RouterView
+from felix_py.lab.stages import Stages
+from felix_py.lab.topology import Topology
+
+PROGRAMS = (
+    *("ip", "nsenter", "unshare", "mount", "sysctl", "etcd", "etcdctl", "openssl"),
+    *("bird", "birdc", "vtysh", f"{router.FRR_DAEMONS}/bgpd"),
+)
+SESSIONS_SECONDS = 30.0
+REACH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was seen when everything was up."""
+
+    expectations: Expectations
+    routers: tuple[RouterView, ...]
+    seconds: dict[str, float]
+
+
+def check_root() -> None:
+    """Raises LabError for anybody else: every command enters or makes namespaces."""
+    if os.geteuid() != 0:
+        raise LabError(
+            "felix-lab needs root, because it makes network namespaces: run it with sudo"
+        )
+
+
+def check_host() -> None:
+    """Raises LabError when this host cannot have a lab; nothing is changed before."""
+    check_root()
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing:
+        raise LabError(f"not installed: {', '.join(missing)}; run `make setup`")
+
+
+def up(home: Home, topology: Topology, stages: Stages) -> Proof:
+    """Build the lab, in place of one that is there, and prove that it works. Raises LabError."""
+    check_host()
+    with stages.stage("remove what an earlier lab left"):
+        down(home)
+        home.make()
+        home.topology_file.write_bytes(msgspec.json.encode(topology, enc_hook=str))
+    with stages.stage("namespaces, racks and the spine"):
+        fabric.build(home, topology)
+    with stages.stage("etcd, with pools and peers"):
+        etcd.start(home, topology)
+        store_content.write(home, topology)
+    with stages.stage("ToRs: " + ", ".join(f"{r.name} ({r.kind})" for r in routers(topology))):
+        router.start(home, topology)
+    names = [each.name for _, each in topology.nodes]
+    with stages.stage(f"{len(names)} nodes: felix, bgp, ExaBGP, cni"):
+        _start_nodes(home, topology, names)
+        node.wait_in_sync(home, names)
+    with stages.stage(f"{len(names) * topology.pods_per_node} pods by the CNI plugin"):
+        wanted = [
+            (name, f"pod-{name.removeprefix('node-')}-{number}")
+            for number in range(1, topology.pods_per_node + 1)
+            for name in names
+        ]
+        pods.add_all(home, wanted)
+    return prove(home, topology, stages)
+
+
+def prove(home: Home, topology: Topology, stages: Stages) -> Proof:
+    """Sessions and routes as the routers report them, everybody reaches everybody, no tunnel."""
+    with stages.stage("BGP sessions, as the ToRs report them"):
+        views = wait_sessions(home, topology)
+    expectations = Expectations(home, topology)
+    expectations.everything()
+    with stages.stage("every pod reaches every pod and both outsides"):
+        complaints = expectations.check(REACH_SECONDS)
+        if complaints:
+            raise LabError(_some(complaints))
+    with stages.stage("no tunnel anywhere"):
+        found = tunnels.find(home, topology)
+        if found:
+            raise LabError(_some(found))
+    views = tuple(router.view(home, each.router) for each in views)
+    return Proof(expectations, views, stages.seconds)
+
+
+def wait_sessions(home: Home, topology: Topology) -> tuple[RouterView, ...]:
+    """The routers' views once every session is up. Raises LabError naming those that are not."""
+    deadline = time.monotonic() + SESSIONS_SECONDS
+    while True:
+        try:
+            views = tuple(router.view(home, each) for each in routers(topology))
+            missing = [f"{view.router.name} - {peer}" for view in views for peer in view.missing]
+            said = f"no session: {', '.join(missing)}"
+        except LabError as error:  # a router's socket appears a moment after the router
+            views, missing, said = (), ["?"], str(error)
+        if not missing:
+            return views
+        if time.monotonic() > deadline:
+            raise LabError(f"after {SESSIONS_SECONDS:.0f} s: {said}")
+        time.sleep(0.2)
+
+
+def down(home: Home) -> None:
+    """End every process and remove every namespace and file of the lab; absent is fine."""
+    names = {entry.name for entry in (home.directory / "machines").glob("*")}
+    machines = [Machine(home, name) for name in sorted(names)]
+    for machine in machines:
+        machine.end()
+    wait_ended(machines)
+    left = namespaces.starting_with(f"{home.name}-")
+    running = namespaces.processes(left)
+    namespaces.kill([pid for pids in running.values() for pid in pids])
+    for netns in left:
+        namespaces.delete(netns)
+    home.remove()
+
+
+def is_up(home: Home) -> bool:
+    """Whether a lab of this name was brought up."""
+    return home.topology_file.exists() and Machine(home, ETCD).keeper_pid is not None
+
+
+def _start_nodes(home: Home, topology: Topology, names: list[str]) -> None:
+    with ThreadPoolExecutor(2) as workers:
+        for job in [workers.submit(node.start, home, topology, name) for name in names]:
+            job.result()
+
+
+def _some(complaints: list[str], most: int = 12) -> str:
+    rest = [f"... and {len(complaints) - most} more"] if len(complaints) > most else []
+    return "\n  ".join([f"{len(complaints)} do not hold:", *complaints[:most], *rest])

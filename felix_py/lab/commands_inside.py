@@ -1,0 +1,92 @@
+"""The commands that look inside or change pods: exec, logs, pod add, pod del."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from felix_py.lab import etcd, inventory, namespaces, pods
+from felix_py.lab.errors import LabError
+from felix_py.lab.fabric import ETCD
+from felix_py.lab.home import Home
+from felix_py.lab.machine import Machine, environment
+
+pod_app = typer.Typer(no_args_is_help=True, help="Add or delete a pod, as a runtime does.")
+
+
+@pod_app.command("add")
+def pod_add(
+    context: typer.Context,
+    node: str,
+    name: Annotated[str | None, typer.Argument(help="Default: the next free name.")] = None,
+) -> None:
+    """One more pod on a node; prints its name and address."""
+    home: Home = context.obj
+    topology = inventory.topology_that_is_up(home)
+    if node not in {each.name for _, each in topology.nodes}:
+        raise LabError(f"{node}: not a node of this lab")
+    pod = pods.add(home, node, name or pods.next_name(home, node))
+    typer.echo(f"{pod.name} {pod.address}")
+
+
+@pod_app.command("del")
+def pod_del(context: typer.Context, name: str) -> None:
+    """Delete a pod."""
+    pods.delete(context.obj, name)
+
+
+def execute(context: typer.Context, where: str, command: list[str]) -> None:
+    """Run a command inside a node, ToR, reflector, pod, or etcd: `exec node-a1 -- ip route`."""
+    home: Home = context.obj
+    topology = inventory.topology_that_is_up(home)
+    if where in (*topology.machines, ETCD):
+        argv = Machine(home, where).command(command)
+    else:
+        argv = inside_pod(home, where, command)
+    reached = etcd.access(home, topology)
+    given = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": reached.endpoint}
+    if reached.ca_file:
+        given |= {
+            "ETCDCTL_CACERT": reached.ca_file,
+            "ETCDCTL_CERT": reached.cert_file,
+            "ETCDCTL_KEY": reached.key_file,
+        }
+    try:
+        os.execvpe(argv[0], argv, os.environ | {"PATH": environment()["PATH"]} | given)  # noqa: S606
+    except OSError as error:
+        raise LabError(f"{argv[0]}: {error.strerror}") from error
+
+
+def inside_pod(home: Home, name: str, command: list[str]) -> list[str]:
+    """A command as one that runs in a pod's network, on its node."""
+    pod = pods.get(home, name)
+    entered = ["nsenter", f"--net={namespaces.path(pod.netns)}", "--", *command]
+    return Machine(home, pod.node).command(entered)
+
+
+def logs(
+    context: typer.Context,
+    machine: str,
+    program: str,
+    *,
+    follow: Annotated[bool, typer.Option("-f", help="Go on as it grows.")] = False,
+) -> None:
+    """A program's log: `logs node-a1 bgp`."""
+    home: Home = context.obj
+    inventory.topology_that_is_up(home)
+    file = home.log(machine, program)
+    if not file.exists():
+        there = sorted(
+            str(each.relative_to(home.directory / "logs").with_suffix(""))
+            for each in (home.directory / "logs").glob("*/*.log")
+        )
+        raise LabError(f"{machine} {program}: no such log; there are: {', '.join(there)}")
+    os.execvp("tail", ["tail", *(["-f"] if follow else []), "-n", "+1", str(file)])  # noqa: S606
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands that have no group of their own."""
+    app.command("exec")(execute)
+    app.command("logs")(logs)

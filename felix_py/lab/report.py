@@ -1,0 +1,141 @@
+"""Tables that a person likes to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from felix_py.lab import pods
+from felix_py.lab.bring_up import Proof
+from felix_py.lab.expect import Expectations
+from felix_py.lab.home import DEFAULT_NAME, Home
+from felix_py.lab.router import RouterView
+from felix_py.lab.topology import Topology
+
+
+def show(console: Console, home: Home, topology: Topology, proof: Proof) -> None:
+    """The whole proof, and what to try next."""
+    console.print(reach_table(home, topology, proof.expectations))
+    console.print(router_table(proof.routers))
+    total = sum(proof.seconds.values())
+    console.print(f"\n[bold]{topology.name}[/bold] is up after {total:.0f} s. Try next:")
+    for line in suggestions(home, topology):
+        console.print(f"  [cyan]{line}[/cyan]", highlight=False)
+
+
+def reach_table(home: Home, topology: Topology, expectations: Expectations) -> Table:
+    """A row per pod: whom it reaches by ping and TCP, and over how many routers."""
+    table = Table(title="Who reaches whom (ping and TCP)", title_justify="left")
+    for heading in ("pod", "node", "address", "pods, ping", "pods, TCP", "routers on the way"):
+        table.add_column(heading, no_wrap=True)
+    tors = [rack.tor for rack in topology.racks]
+    for tor in tors:
+        table.add_column(f"outside {tor.outside}", no_wrap=True)
+    names = {pod.name for pod in pods.every(home)}
+    for pod in pods.every(home):
+        seen = [each for pair, each in expectations.seen.items() if pair[0] == pod.name]
+        others = [each for each in seen if each.target in names]
+        distances = sorted({each.routers for each in others})
+        outsides = {each.target: each for each in seen if each.target not in names}
+        table.add_row(
+            pod.name,
+            pod.node,
+            pod.address,
+            _count(sum(each.ttl is not None for each in others), len(others)),
+            _count(sum(each.said == each.target for each in others), len(others)),
+            " ".join(map(str, distances)),
+            *(_mark(ok=outsides[tor.name].complaint is None) for tor in tors),
+        )
+    return table
+
+
+def router_table(views: tuple[RouterView, ...]) -> Table:
+    """A row per router: its sessions and the routes it has from BGP, in its own words."""
+    table = Table(title="What the routers say", title_justify="left")
+    for heading in (
+        "router",
+        "program",
+        "AS",
+        "sessions",
+        "routes from BGP (prefix via next hops)",
+    ):
+        table.add_column(heading)
+    for view in views:
+        sessions = ", ".join(
+            name if state == "up" else f"[red]{name}: {state}[/red]"
+            for name, state in view.sessions.items()
+        )
+        routes = "\n".join(
+            f"{prefix} via {' '.join(sorted(set(hops)))}"
+            for prefix, hops in sorted(view.routes.items())
+        )
+        table.add_row(
+            view.router.name,
+            view.router.kind.upper(),
+            str(view.router.as_number),
+            f"{_count(len(view.sessions) - len(view.missing), len(view.sessions))} {sessions}",
+            routes,
+        )
+    return table
+
+
+def status_tables(document: dict[str, Any]) -> list[Table]:
+    """Nodes, pods and processes for people."""
+    nodes = Table(title=f"{document['topology']} in {document['directory']}", title_justify="left")
+    for heading in ("machine", "rack / kind", "namespace", "addresses", "processes"):
+        nodes.add_column(heading)
+    running: dict[str, list[str]] = {}
+    for each in document["processes"]:
+        running.setdefault(each["node"], []).append(f"{each['kind']} {each['pid']}")
+    for each in document["nodes"]:
+        programs = ", ".join(running.get(each["name"], [])) or "[red]down[/red]"
+        nodes.add_row(
+            each["name"], each["rack"], each["netns"], "\n".join(each["addresses"]), programs
+        )
+    for each in document["tors"]:
+        programs = ", ".join(running.get(each["name"], [])) or "[red]down[/red]"
+        nodes.add_row(each["name"], each["kind"], each["netns"], each["outside"], programs)
+    etcd = document["etcd"]
+    nodes.add_row(
+        "etcd", "etcd", etcd["netns"], etcd["endpoint"], ", ".join(running.get("etcd", []))
+    )
+    table = Table(title="pods", title_justify="left")
+    for heading in ("pod", "node", "address", "namespace", "host's end"):
+        table.add_column(heading)
+    for each in document["pods"]:
+        table.add_row(*(each[key] for key in ("name", "node", "address", "netns", "interface")))
+    return [nodes, table]
+
+
+def suggestions(home: Home, topology: Topology) -> list[str]:
+    """Commands that show something at once."""
+    name = "" if home.name == DEFAULT_NAME else f" --name {home.name}"
+    lab = f"felix-lab{name}"
+    first, last = topology.nodes[0][1].name, topology.nodes[-1][1].name
+    tor = topology.racks[0].tor
+    ask = "birdc show route" if tor.kind == "bird" else "vtysh -c 'show ip route'"
+    lines = [
+        f"{lab} status",
+        f"{lab} exec {tor.name} -- {ask}",
+        f"{lab} exec {first} -- ip route show proto 81",
+        f"{lab} exec {first} -- felixctl status",
+        f"{lab} fail process {first} exabgp",
+        f"{lab} fail link {last} {topology.rack_of(last).tor.name} && {lab} heal",
+        f"{lab} logs {first} bgp",
+        f"{lab} down",
+    ]
+    running = pods.every(home)
+    if running:
+        far = running[-1].address
+        lines.insert(1, f"{lab} exec {running[0].name} -- ping -c 3 {far}")
+    return lines
+
+
+def _count(right: int, of: int) -> str:
+    return f"[{'green' if right == of else 'red'}]{right}/{of}[/]"
+
+
+def _mark(*, ok: bool) -> str:
+    return "[green]✓[/green]" if ok else "[red]✗[/red]"
