@@ -11,7 +11,6 @@ ExaBGP keeps no policy and is no graceful-restart helper, so RFC 4724's receivin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from bgp.model import (
     EndOfRib,
@@ -29,6 +28,7 @@ from bgp.model import (
     RefreshSeen,
     RelayAttached,
 )
+from bgp.peer_rib import Peer
 
 MAX_STALE_SECONDS = 120.0
 """However long a peer says it needs: longer than this its traffic is not sent into the unknown."""
@@ -36,29 +36,11 @@ EOR_SECONDS = 60.0
 """A peer that is up but never sends End-of-RIB counts as complete after this."""
 REFRESH_SECONDS = 30.0
 """An answer to a route refresh that has no visible end counts as complete after this."""
+RELAY_AWAY_SECONDS = 5.0
+"""A relay that is not back by then took ExaBGP with it, and with it every session."""
 MAX_PATHS_PER_LIMIT = 4
 """Paths are remembered up to so many times a peer's prefix limit; more are counted, not stored, and the
 peer is asked to send all again once it has withdrawn half of them."""
-
-
-@dataclass(slots=True)
-class Peer:
-    """What is known of one peer."""
-
-    limit: int
-    restart_seconds: int
-    families: tuple[Family, ...]
-    paths: dict[IPNetwork, Path] = field(default_factory=dict)
-    stale: set[IPNetwork] = field(default_factory=set)
-    up: bool = False
-    opened: PeerOpened | None = None
-    notified: bool = False
-    complete: set[Family] = field(default_factory=set)
-    """Families whose End-of-RIB came, since the session came up."""
-    sweep_at: float | None = None
-    not_stored: int = 0
-    reason: str = ""
-    changed_at: float = 0.0
 
 
 class RibIn:
@@ -70,7 +52,8 @@ class RibIn:
         self._alone: dict[IPAddress, tuple[IPAddress, ...]] = {}
         self._dirty: dict[IPNetwork, None] = {}
         self._refresh: dict[tuple[IPAddress, Family], None] = {}
-        self._relay: tuple[str, int] | None = None
+        self._exabgp: int | None = None
+        self._relay_away_at: float | None = None
 
     def expect(self, peerings: Iterable[Peering], now: float) -> None:
         """These are the sessions there should be; what others left is dropped."""
@@ -118,6 +101,9 @@ class RibIn:
 
     def tick(self, now: float) -> None:
         """Sweep what has been stale for too long."""
+        away = self._relay_away_at
+        if away is not None and now >= away + RELAY_AWAY_SECONDS:
+            self._all_gone(now, "no word from ExaBGP")
         for address, peer in self._peers.items():
             if peer.sweep_at is not None and now >= peer.sweep_at:
                 peer.sweep_at = None
@@ -125,26 +111,10 @@ class RibIn:
                 if peer.up:
                     peer.complete.update(peer.families)
 
-    def relay_lost(self, now: float) -> None:
-        """Nobody reads ExaBGP's events: hold everything until they are told again."""
-        self._relay = None
-        for address, peer in self._peers.items():
-            if peer.up:
-                peer.up, peer.changed_at, peer.reason = False, now, "the relay is away"
-                self._hold(address, peer, now)
-
-    def known_up(self, address: IPAddress, now: float) -> None:
-        """ExaBGP says that this session is up, though we did not see it come: ask for everything."""
-        peer = self._peers.get(address)
-        if peer is not None and not peer.up:
-            peer.up, peer.notified, peer.changed_at, peer.reason = True, False, now, ""
-            self._ask_again(address, peer, now)
-
-    def known_down(self, address: IPAddress, now: float) -> None:
-        """ExaBGP says that this session is not up, though we did not see it go."""
-        peer = self._peers.get(address)
-        if peer is not None and peer.up:
-            self._went_down(address, peer, "went down while nobody listened", now)
+    def relay_away(self, now: float) -> None:
+        """Nobody passes on ExaBGP's events: a moment is nothing, longer means that ExaBGP went."""
+        if self._relay_away_at is None:
+            self._relay_away_at = now
 
     def paths_at(self, prefix: IPNetwork) -> dict[IPAddress, Path]:
         """The paths to one prefix by peer."""
@@ -194,24 +164,18 @@ class RibIn:
         )
 
     def _attached(self, event: RelayAttached, now: float) -> None:
-        before, self._relay = self._relay, (event.epoch, event.exabgp_pid)
-        if before == self._relay and not event.lost:
-            return
-        another_exabgp = before is not None and before[1] != event.exabgp_pid
-        for address, peer in self._peers.items():
-            if not peer.up:
-                continue
-            if another_exabgp:
-                peer.up, peer.changed_at, peer.reason = False, now, "ExaBGP was restarted"
-                self._hold(address, peer, now)
-            else:
-                self._ask_again(address, peer, now)
+        """Sessions that are still up are told anew as PeerUp, and all their paths again."""
+        before, self._exabgp = self._exabgp, event.exabgp_pid
+        self._relay_away_at = None
+        if before is not None and before != event.exabgp_pid:
+            self._all_gone(now, "ExaBGP was restarted")
 
-    def _ask_again(self, address: IPAddress, peer: Peer, now: float) -> None:
-        peer.stale = set(peer.paths)
-        peer.sweep_at = now + REFRESH_SECONDS
-        peer.complete.clear()
-        self._refresh.update(((address, family), None) for family in peer.families)
+    def _all_gone(self, now: float, reason: str) -> None:
+        for address, peer in self._peers.items():
+            if peer.up:
+                peer.up, peer.changed_at, peer.reason = False, now, reason
+                peer.complete.clear()
+                self._hold(address, peer, now)
 
     def _received(self, address: IPAddress, peer: Peer, event: PathsReceived) -> None:
         paths, stale, dirty = peer.paths, peer.stale, self._dirty
@@ -242,9 +206,14 @@ class RibIn:
             self._refresh.update(((address, family), None) for family in peer.families)
 
     def _came_up(self, address: IPAddress, peer: Peer, now: float) -> None:
-        peer.up, peer.notified, peer.changed_at, peer.reason = True, False, now, ""
+        """A session that was up already was only told anew: all its paths come again."""
+        peer.notified, peer.reason, peer.not_stored = False, "", 0
         peer.complete.clear()
-        peer.not_stored = 0
+        if peer.up:
+            peer.stale = set(peer.paths)
+            peer.sweep_at = now + REFRESH_SECONDS
+            return
+        peer.up, peer.changed_at = True, now
         kept = peer.opened.forwarding_kept if peer.opened is not None else frozenset()
         versions = {family.version for family in kept}
         self._drop(address, peer, [p for p in peer.stale if p.version not in versions])
@@ -265,10 +234,7 @@ class RibIn:
 
     def _hold(self, address: IPAddress, peer: Peer, now: float) -> None:
         """Keep paths as stale if both sides agreed on graceful restart, else drop them."""
-        if peer.opened is not None:
-            offered = peer.opened.restart_seconds
-        else:  # its OPEN went by before this process was there: as long as we offer ourselves
-            offered = peer.restart_seconds
+        offered = peer.opened.restart_seconds if peer.opened is not None else None
         seconds = min(float(offered or 0), MAX_STALE_SECONDS) if peer.restart_seconds else 0.0
         if seconds <= 0:
             self._drop(address, peer, list(peer.paths))

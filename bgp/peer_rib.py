@@ -1,0 +1,27 @@
+"""What is known of one peer: its paths and where its session stands. rib_in.py alone changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bgp.model import Family, IPNetwork, Path, PeerOpened
+
+
+@dataclass(slots=True)
+class Peer:
+    """What is known of one peer."""
+
+    limit: int
+    restart_seconds: int
+    families: tuple[Family, ...]
+    paths: dict[IPNetwork, Path] = field(default_factory=dict)
+    stale: set[IPNetwork] = field(default_factory=set)
+    up: bool = False
+    opened: PeerOpened | None = None
+    notified: bool = False
+    complete: set[Family] = field(default_factory=set)
+    """Families whose End-of-RIB came, since the session came up."""
+    sweep_at: float | None = None
+    not_stored: int = 0
+    reason: str = ""
+    changed_at: float = 0.0
