@@ -30,13 +30,12 @@ READY_SECONDS = 30.0
 
 
 def start(home: Home, topology: Topology, name: str) -> None:
-    """Cable it, boot it, install the CNI plugin and start its daemons. Raises LabError."""
+    """Cable it, boot it and start its daemons; felix-cni installs its plugin itself. Raises LabError."""
     machine = Machine(home, name)
     fabric.plug_node(home, topology, name)
     machine.prepare_disk()
     configure(home, topology, name)
     machine.boot()
-    machine.run([entry_point("felix-cni"), "install"])
     for program, script in DAEMONS.items():
         machine.keep(program, [entry_point(script)])
 

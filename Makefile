@@ -1,0 +1,75 @@
+# One command per intention. `make` alone lists them.
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.set-up
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+CODE   := felix_py bgp ipam cni tests bench setup.py
+NAME   ?= felab
+TOPOLOGY ?= default
+
+.PHONY: help setup check unit contract functional e2e vm test lab lab-down golden bench clean root
+
+help:
+	@echo "make setup       install Debian packages (as root) and a virtual environment in $(VENV)"
+	@echo "make check       format, lint, types, import contracts, spelling, links in docs: seconds"
+	@echo "make unit        decisions and drivers on fakes: no root, no network"
+	@echo "make contract    the same tests on fakes and on what they stand for (real etcd)"
+	@echo "make functional  real kernel, etcd, ExaBGP and BIRD in throw-away namespaces (root)"
+	@echo "make e2e         the lab: topologies, kills, containerd (root)"
+	@echo "make vm          a kernel with ipip under emulation"
+	@echo "make test        all of these"
+	@echo "make lab         bring the lab up, prove it, leave it running (root; TOPOLOGY=default|rack-as|reflector|FILE)"
+	@echo "make lab-down    take it down; nothing is left"
+	@echo "make golden      rewrite golden files; the diff is the review"
+	@echo "make bench       measure against named peers in one run; results in bench/results"
+
+setup: $(STAMP)
+
+$(STAMP): setup.cfg setup.py pyproject.toml cni/shim/shim.c scripts/set-up scripts/packages
+	@scripts/set-up $(VENV)
+	@touch $@
+
+check: $(STAMP)
+	$(BIN)/ruff format --check --quiet $(CODE)
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/mypy felix_py bgp ipam cni
+	$(BIN)/lint-imports
+	$(BIN)/codespell $(CODE) docs manifests scripts .ci *.md Makefile
+	$(BIN)/python scripts/check-links
+
+unit: $(STAMP)
+	$(PYTEST) -q tests/unit
+
+contract: $(STAMP)
+	$(PYTEST) -q tests/contract
+
+functional: $(STAMP)
+	$(PYTEST) -q tests/functional
+
+# In the order of the files: labs are big, and those of one topology belong together.
+e2e: $(STAMP)
+	$(PYTEST) -q -p no:randomly tests/e2e
+
+vm: $(STAMP)
+	@if ls tests/vm/test_*.py >/dev/null 2>&1; then $(PYTEST) -q tests/vm; fi
+
+test: unit contract functional e2e vm
+
+root:
+	@if [ "$$(id -u)" != 0 ]; then echo "The lab makes network namespaces and needs root: sudo make $(MAKECMDGOALS)" >&2; exit 1; fi
+
+lab: root
+	@$(MAKE) --no-print-directory setup
+	@$(BIN)/felix-lab --name $(NAME) up $(TOPOLOGY)
+
+lab-down: root
+	@$(BIN)/felix-lab --name $(NAME) down
+
+golden: $(STAMP)
+	$(PYTEST) -q tests/unit --update-golden
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
