@@ -12,7 +12,13 @@ from contextlib import ExitStack
 import structlog
 
 from cni.answers import Attachment
-from cni.attachments import ASSIGN_SECONDS, RELEASE_SECONDS, Attachments, record_of
+from cni.attachments import (
+    ASSIGN_SECONDS,
+    RELEASE_SECONDS,
+    Attachments,
+    is_own_link,
+    record_of,
+)
 from cni.endpoint import Birth, assign_request
 from cni.errors import LinkTaken
 from cni.naming import Names
@@ -102,10 +108,10 @@ def _look_at_link(attachments: Attachments, request: Request, names: Names) -> L
     and the transaction that follows makes the endpoint name the new container.
     """
     link = attachments.veths.find(names.host_link)
-    if link is None or link.alias == names.handle:
-        return link
     record, pod = attachments.records.of_link(names.host_link), request.pod
-    if record is None or record.handle != link.alias:
+    if link is None or is_own_link(link, names.handle, record):
+        return link
+    if record is None or record.handle != (link.alias or record.handle):
         raise LinkTaken(
             f"{names.host_link}: a link that felix-cni has no record of stands there "
             f"(alias {link.alias!r}); delete it if nothing uses it"

@@ -12,11 +12,12 @@ from cni.request import Request
 from cni.veth import PodNetwork, PodVeths
 from felix_py.datastore.model import HandleId, IPAddress, NodeName
 from felix_py.datastore.store import Store
+from felix_py.kernel.model import Link
 from felix_py.runtime.clock import Clock
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 
-ASSIGN_SECONDS = 30.0
-RELEASE_SECONDS = 10.0
+ASSIGN_SECONDS = 15.0
+RELEASE_SECONDS = 5.0
 """How long a command waits for the allocator: then ADD says "try again later", DEL stays pending."""
 
 
@@ -65,6 +66,17 @@ class Attachments:
             return
         self.addresses.release(pending.release, RELEASE_SECONDS)
         self.pending.remove(handle)
+
+
+def is_own_link(link: Link, handle: HandleId, record: Record | None) -> bool:
+    """Whether this link is the handle's: by its alias, or by its record while the alias is not set.
+
+    The kernel takes no alias in the request that creates a link, so a server that dies in between
+    leaves one without; the record was written before.
+    """
+    if link.alias:
+        return link.alias == handle
+    return record is not None and record.handle == handle
 
 
 def record_of(request: Request, names: Names, addresses: tuple[IPAddress, ...]) -> Record:

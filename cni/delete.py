@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import structlog
 
-from cni.attachments import RELEASE_SECONDS, Attachments
+from cni.attachments import RELEASE_SECONDS, Attachments, is_own_link
 from cni.naming import Names
 from cni.request import Request
 from felix_py.runtime.errors import TransientError
@@ -23,7 +23,7 @@ def delete(attachments: Attachments, request: Request, names: Names) -> None:
         return  # that interface was never attached; the handle belongs to the other one
     host_link = record.host_link if record else names.host_link
     link = attachments.veths.find(host_link)
-    if link is not None and link.alias == names.handle:
+    if link is not None and is_own_link(link, names.handle, record):
         attachments.veths.remove(link.index)
     if record is not None:
         attachments.veths.forget_connections(record.ip_addresses)

@@ -36,7 +36,6 @@ class Service:
         self._attachments = attachments
         self._why_not = why_not
         self._locks = KeyedLock(LOCK_SECONDS)
-        self.failures = 0
 
     def answer(self, raw: RawRequest, descriptor: int | None) -> Answer:
         """The answer, whatever happens: this is the per-request boundary."""
@@ -92,8 +91,8 @@ class Service:
             raise NotAvailable(reason)
         return answers.OK
 
-    def _report(self, raw: RawRequest, error: Exception, code: int) -> None:
-        self.failures += 1
+    @staticmethod
+    def _report(raw: RawRequest, error: Exception, code: int) -> None:
         expected = isinstance(error, CniError)
         log.warning(
             "request failed",

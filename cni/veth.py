@@ -112,7 +112,6 @@ class PodVeths:
 
     def __init__(self, kernel: Kernel, links: PodLinks) -> None:
         self._kernel = kernel
-        self._kernel_lock = threading.Lock()
         self._links = links
         self._deletion = GroupedDeletion(links.delete)
         own = Path("/proc/thread-self/ns/net").stat()
@@ -155,11 +154,10 @@ class PodVeths:
     def put_routes(self, wanted: PodNetwork, index: int) -> None:
         """felix's own route per address, exclusively; one that stands already is adopted."""
         routes = [pod_route(address, index) for address in wanted.addresses]
-        with self._kernel_lock:
-            refusals = self._kernel.change_routes([PutRoute(route) for route in routes])
-            for route, refusal in zip(routes, refusals, strict=True):
-                if refusal is not None:
-                    self._settle_route(route, refusal)
+        refusals = self._kernel.change_routes([PutRoute(route) for route in routes])
+        for route, refusal in zip(routes, refusals, strict=True):
+            if refusal is not None:
+                self._settle_route(route, refusal)
 
     def differences(self, wanted: PodNetwork, namespace: int) -> list[str]:
         """What is not as wished, for people; empty: everything stands."""
@@ -197,8 +195,7 @@ class PodVeths:
 
     def _route_differences(self, wanted: PodNetwork, index: int) -> list[str]:
         routes = [pod_route(address, index) for address in wanted.addresses]
-        with self._kernel_lock:
-            standing = self._kernel.routes_at(routes)
+        standing = self._kernel.routes_at(routes)
         return [
             f"{route.key.prefix}: the node's route to {wanted.host_link} is missing"
             for route in routes

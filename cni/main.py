@@ -1,0 +1,99 @@
+"""Composition root of the CNI server: the only file that knows all of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+
+import structlog
+
+from cni.attachments import Attachments
+from cni.install import install
+from cni.owner import Owner
+from cni.pending import PendingDels, Settler
+from cni.records import Records
+from cni.server import Server
+from cni.service import Service
+from cni.settings import Settings
+from cni.status import DAEMON, ObservedMailbox, Reporter
+from cni.veth import PodVeths
+from felix_py.datastore.etcd_store import EtcdStore
+from felix_py.datastore.fence import Fence
+from felix_py.datastore.history import History
+from felix_py.datastore.model import NodeName
+from felix_py.datastore.status_board import StatusBoard
+from felix_py.datastore.syncer import Syncer
+from felix_py.kernel.pod_links import NetlinkPodLinks
+from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
+from felix_py.runtime import logs, metrics, node_name
+from felix_py.runtime.clock import SystemClock
+from felix_py.runtime.settings import BadSettings, load, parse_arguments
+from felix_py.runtime.supervisor import Supervisor
+from felix_py.runtime.version import VERSION
+from ipam.allocator import Allocator, watched_prefixes
+
+log = structlog.get_logger(__name__)
+
+TAKEOVER = "--takeover"
+ABOUT = f"""felix-cni: answers the CNI shim on this node.
+{TAKEOVER}: become this node's writer although another machine's session key stands in etcd."""
+
+
+def main() -> None:
+    """The console script: exit status 0 after SIGTERM, 1 after a fault, 2 for bad settings."""
+    arguments = [argument for argument in sys.argv[1:] if argument != TAKEOVER]
+    try:
+        path = parse_arguments(Settings, arguments, ABOUT)
+        settings = load(Settings, path, os.environ)
+        node = NodeName(node_name.settle(settings.node))
+        machine_id = node_name.machine_id()
+        logs.set_up(DAEMON, settings.log)
+        install(settings.cni)
+    except BadSettings as error:
+        sys.stderr.write(f"felix-cni: {error}\n")
+        sys.exit(2)
+    metrics.serve(settings.cni.metrics_address, settings.cni.metrics_port)
+    log.info("starting", node=node, version=VERSION)
+    with ExitStack() as resources:
+        takeover = TAKEOVER in sys.argv[1:]
+        supervisor = assemble(settings, node, (machine_id, takeover), resources)
+        sys.exit(supervisor.run())
+
+
+def assemble(
+    settings: Settings, node: NodeName, identity: tuple[str, bool], resources: ExitStack
+) -> Supervisor:
+    """Everything wired, nothing started. `identity`: the machine's id, and whether it takes over."""
+    machine_id, takeover = identity
+    run_dir, clock = settings.node.run_dir, SystemClock()
+    store = EtcdStore.connect(settings.datastore)
+    resources.callback(store.close)
+    kernel = resources.enter_context(Pyroute2Kernel())
+    mailbox = ObservedMailbox()
+    fence = Fence(store, node, machine_id)
+    allocator = Allocator(store, fence, node, mailbox, clock)
+    attachments = Attachments(
+        node=node,
+        addresses=allocator,
+        store=store,
+        veths=PodVeths(kernel, NetlinkPodLinks()),
+        records=Records(run_dir),
+        pending=PendingDels(settings.node.state_dir),
+        clock=clock,
+        mtu=settings.cni.mtu,
+    )
+    board = StatusBoard(store, node, DAEMON)
+    reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir)
+    service = Service(attachments, reporter.why_not)
+    server = Server(settings.socket_path, service)
+    resources.callback(server.close)
+    syncer = Syncer(store, watched_prefixes(node), mailbox, History(run_dir, DAEMON), clock)
+    supervisor = Supervisor()
+    supervisor.add("syncer", syncer.run)
+    owner = Owner(fence, takeover, allocator.run, reporter.note_fence)
+    supervisor.add("allocator", owner.run)
+    supervisor.add("settler", Settler(attachments.pending, service.settle, clock).run)
+    supervisor.add("reporter", reporter.run)
+    server.add_to(supervisor)
+    return supervisor

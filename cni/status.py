@@ -1,0 +1,115 @@
+"""What the CNI server says of itself: as a file, in etcd, and to STATUS."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cni.attachments import Attachments
+from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
+from felix_py.datastore.keys import Key
+from felix_py.runtime import status_file
+from felix_py.runtime.mailbox import Mailbox
+from felix_py.runtime.version import VERSION
+
+DAEMON = "cni"
+PERIOD_SECONDS = 1.0
+
+
+class ObservedMailbox(Mailbox[Key | StoreStateKey, Change | StoreState]):
+    """The allocator's mailbox, which also remembers for others how the store stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store_state: StoreState = NOT_YET
+        """Replaced whole, so readers need no lock."""
+        self.invalid: dict[str, str] = {}
+
+    def put(self, key: Key | StoreStateKey, value: Change | StoreState) -> None:
+        """As Mailbox.put; the store's state and invalid objects are noted on the way."""
+        if isinstance(value, StoreState):
+            self.store_state = value
+        elif not isinstance(key, StoreStateKey):
+            self._note(key, value)
+        super().put(key, value)
+
+    def _note(self, key: Key, change: Change) -> None:
+        invalid = dict(self.invalid)
+        invalid.pop(key.path, None)
+        if change.invalid is not None:
+            invalid[key.path] = change.invalid.reason
+        self.invalid = invalid
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Writes the status once a second when it changed; the file works with etcd away."""
+
+    attachments: Attachments
+    mailbox: ObservedMailbox
+    allocator_status: Callable[[], Mapping[str, Any]]
+    publish: Callable[[Mapping[str, object]], None]
+    run_dir: str
+    fence_problem: str | None = "this node's session key in etcd is not read yet"
+    _started_at: str = field(default="", init=False)
+    _written: dict[str, object] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._started_at = f"{self.attachments.clock.wall():%Y-%m-%dT%H:%M:%SZ}"
+
+    def run(self, stop: threading.Event) -> None:
+        """Until asked to stop."""
+        while not stop.is_set():
+            self.step()
+            stop.wait(PERIOD_SECONDS)
+
+    def step(self) -> None:
+        """Write the file if it changed and let the board decide about etcd."""
+        document = self.document()
+        if document != self._written:
+            status_file.write(self.run_dir, DAEMON, document)
+            self._written = document
+        self.publish(document)
+
+    def note_fence(self, problem: str | None) -> None:
+        """Why this process is not this node's writer; None: it is."""
+        self.fence_problem = problem
+
+    def why_not(self) -> str | None:
+        """Why ADD cannot be served at the moment; None: it can."""
+        if self.fence_problem is not None:
+            return self.fence_problem
+        state = self.mailbox.store_state
+        if state.frozen is not None:
+            return f"address decisions are frozen: {state.frozen}"
+        if not state.in_sync or not state.connected:
+            return 'etcd is away; ADD is answered with "try again later"'
+        return None
+
+    def document(self) -> dict[str, object]:
+        """Everything that people and felixctl look at."""
+        state = self.mailbox.store_state
+        reason = self.why_not()
+        return {
+            "daemon": DAEMON,
+            "node": self.attachments.node,
+            "pid": os.getpid(),
+            "version": VERSION,
+            "startedAt": self._started_at,
+            "store": {
+                "inSync": state.in_sync,
+                "connected": state.connected,
+                "frozen": state.frozen,
+                "revision": state.revision,
+            },
+            "invalid": [
+                {"key": path, "reason": why} for path, why in sorted(self.mailbox.invalid.items())
+            ],
+            "warnings": [] if reason is None else [reason],
+            "attachments": len(self.attachments.records),
+            "pendingDels": len(self.attachments.pending),
+            "ipam": dict(self.allocator_status()),
+        }
