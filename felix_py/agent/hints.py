@@ -10,6 +10,7 @@ import structlog
 
 from felix_py.kernel.errors import EventsLost
 from felix_py.kernel.model import Hint, IPNetwork
+from felix_py.kernel.ownership import BGP
 from felix_py.kernel.port import Kernel, Monitor
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,10 @@ MONITOR_WAIT_SECONDS = 0.5
 
 MAX_PREFIXES = 4096
 """Changed routes remembered by prefix; beyond that all routes are read again, which is cheaper."""
+
+
+QUIET = frozenset({BGP.route_protocol})
+"""Learned routes are the other agent's and come by the ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class KernelReader:
         self._kernel = kernel
         self._hints = hints
         self._wake = wake
-        self._monitor: Monitor = kernel.watch()
+        self._monitor: Monitor = kernel.watch(QUIET)
 
     def run(self, stop: threading.Event) -> None:
         """Read until told to stop. After lost events it starts over and has everything read."""
@@ -103,7 +108,7 @@ class KernelReader:
         except EventsLost:
             log.warning("kernel events lost, reading everything again")
             self._monitor.close()
-            self._monitor = self._kernel.watch()
+            self._monitor = self._kernel.watch(QUIET)
             self._hints.everything()
             self._wake()
             return

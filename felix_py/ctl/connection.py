@@ -1,0 +1,56 @@
+"""felixctl's own configuration: the node's file and environment, as the daemons read them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from felix_py.datastore.etcd_store import EtcdStore
+from felix_py.datastore.settings import DatastoreSettings
+from felix_py.datastore.store import Store
+from felix_py.runtime.logs import LogSettings
+from felix_py.runtime.settings import DEFAULT_FILE, NodeSettings, load
+
+
+class CtlSettings(msgspec.Struct, frozen=True):
+    """The sections that felixctl reads."""
+
+    node: NodeSettings = NodeSettings()
+    datastore: DatastoreSettings = DatastoreSettings()
+    log: LogSettings = LogSettings()
+
+
+class Session:
+    """What every verb starts from: the settings, and the store when it is needed."""
+
+    def __init__(self, config: Path = DEFAULT_FILE) -> None:
+        self._config = config
+
+    def settings(self) -> CtlSettings:
+        """Read the file and the environment. Raises BadSettings."""
+        return load(CtlSettings, self._config, os.environ)
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The datastore for the length of a command."""
+        store = EtcdStore.connect(self.settings().datastore)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def node_name(self) -> str:
+        """This node's name, without fixing it: as configured, as kept, else the host's."""
+        node = self.settings().node
+        kept = Path(node.state_dir) / "nodename"
+        if node.name:
+            return node.name
+        try:
+            return kept.read_text("utf-8").strip() or socket.gethostname().lower()
+        except OSError:
+            return socket.gethostname().lower()

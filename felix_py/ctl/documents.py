@@ -1,0 +1,193 @@
+"""What a user wants written: Calico YAML from files, folders and standard input to typed documents."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from felix_py.ctl import yaml_text
+from felix_py.ctl.errors import CommandError
+from felix_py.ctl.kinds import NODE_BGP_FIELDS, KindInfo, find_writable
+from felix_py.datastore.codec_documents import API_VERSION
+from felix_py.datastore.keys import ResourceKey
+from felix_py.datastore.model import Kind
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""A larger file is refused: it is not resources for this tool."""
+SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+DEFAULT_NAMESPACE = "default"
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+METADATA_FIELDS = frozenset(
+    {
+        *("name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp"),
+        *("labels", "annotations", "ownerReferences", "finalizers", "selfLink", "generation"),
+        *("managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One resource as the user wrote it; name and labels may still be filled in for an endpoint."""
+
+    info: KindInfo
+    key: ResourceKey
+    source: str
+    spec: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    resource_version: str = ""
+    uid: str = ""
+    status: Mapping[str, Any] | None = None
+
+    @property
+    def title(self) -> str:
+        """`IPPool(main)`, with the namespace before the name where there is one."""
+        where = f"{self.key.namespace}/" if self.key.namespace else ""
+        return f"{self.info.title}({where}{self.key.name})"
+
+
+def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
+    """Every document of the files, of the folders' files and of `-`. Raises CommandError."""
+    found = [
+        document
+        for source, text in _texts(paths)
+        for raw in yaml_text.parse(text, source)
+        for document in _documents(raw, source, namespace)
+    ]
+    if not found:
+        raise CommandError(f"{', '.join(paths) or '-f'}: no resources in there")
+    return found
+
+
+def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in paths:
+        if name == "-":
+            yield "standard input", sys.stdin.read(MAX_FILE_BYTES)
+            continue
+        path = Path(name)
+        files = [path]
+        if path.is_dir():
+            files = sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES)
+        for file in files:
+            yield str(file), _read(file)
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise CommandError(f"{path}: over {MAX_FILE_BYTES} bytes; split it")
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: cannot be read: {error}") from None
+
+
+def _documents(raw: dict[str, Any], source: str, namespace: str) -> Iterator[Document]:
+    kind = raw.get("kind")
+    if not isinstance(kind, str) or not kind:
+        raise CommandError(f"{source}: a document without kind; write kind: IPPool, for example")
+    if kind.endswith("List"):
+        items = raw.get("items")
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise CommandError(f"{source}: {kind}.items must be a list of resources")
+        default = kind.removesuffix("List")
+        for item in items:
+            merged = {"kind": default, "apiVersion": raw.get("apiVersion"), **item}
+            yield from _documents(merged, source, namespace)
+        return
+    if raw.get("apiVersion") != API_VERSION:
+        raise CommandError(
+            f"{source}: {kind}: apiVersion is {raw.get('apiVersion')!r}; write {API_VERSION}"
+        )
+    yield _document(find_writable(kind), raw, source, namespace)
+
+
+def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) -> Document:
+    _refuse_unknown(
+        info.title, "", raw, {"kind", "apiVersion", "metadata", "spec", "status"}, source
+    )
+    metadata = _mapping(raw, "metadata", info, source)
+    spec = _mapping(raw, "spec", info, source)
+    name = metadata.get("name") or ""
+    title = f"{info.title}({name})"
+    _refuse_unknown(title, "metadata.", metadata, METADATA_FIELDS, source)
+    _refuse_unknown(title, "spec.", spec, info.fields, source)
+    if info.kind is Kind.NODE and isinstance(spec.get("bgp"), dict):
+        _refuse_unknown(title, "spec.bgp.", spec["bgp"], NODE_BGP_FIELDS, source)
+    status = raw.get("status")
+    return Document(
+        info=info,
+        key=ResourceKey(
+            info.kind, _name(info, name, source), _namespace(info, metadata, title, namespace)
+        ),
+        source=source,
+        spec={name: value for name, value in spec.items() if value is not None},
+        labels=_strings(metadata, "labels", title),
+        annotations=_strings(metadata, "annotations", title),
+        resource_version=_text(metadata.get("resourceVersion")),
+        uid=_text(metadata.get("uid")),
+        status=status if isinstance(status, dict) else None,
+    )
+
+
+def _name(info: KindInfo, name: object, source: str) -> str:
+    if not name and info.kind is Kind.WORKLOAD_ENDPOINT:
+        return ""
+    if not isinstance(name, str) or not name:
+        raise CommandError(f"{source}: {info.title}: metadata.name is missing")
+    if not NAME.fullmatch(name) or len(name) > 253:
+        raise CommandError(
+            f"{info.title}({name}): metadata.name must be lower case letters, digits, '-' and '.'"
+        )
+    return name
+
+
+def _namespace(info: KindInfo, metadata: dict[str, Any], title: str, given: str) -> str:
+    stated = _text(metadata.get("namespace"))
+    if not info.namespaced:
+        if stated:
+            raise CommandError(f"{title}: metadata.namespace: {info.title} has none; remove it")
+        return ""
+    namespace = stated or given or DEFAULT_NAMESPACE
+    if not LABEL.fullmatch(namespace) or len(namespace) > 63:
+        raise CommandError(f"{title}: metadata.namespace: {namespace!r} is not a DNS label")
+    return namespace
+
+
+def _mapping(raw: dict[str, Any], part: str, info: KindInfo, source: str) -> dict[str, Any]:
+    value = raw.get(part)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise CommandError(f"{source}: {info.title}: {part} must be a mapping")
+    return value
+
+
+def _strings(metadata: dict[str, Any], part: str, title: str) -> dict[str, str]:
+    value = metadata.get(part) or {}
+    if not isinstance(value, dict) or not all(
+        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
+    ):
+        raise CommandError(f"{title}: metadata.{part} must map text to text; put values in quotes")
+    return value
+
+
+def _refuse_unknown(
+    title: str, prefix: str, given: Mapping[str, Any], known: Iterable[str], source: str
+) -> None:
+    unknown = sorted(set(map(str, given)) - set(known))
+    if unknown:
+        raise CommandError(
+            f"{source}: {title}: {prefix}{unknown[0]}: no such field; "
+            f"known are {', '.join(sorted(known))}"
+        )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

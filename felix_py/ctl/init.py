@@ -1,0 +1,86 @@
+"""`felixctl init`: what must stand in etcd before the first node, as Calico's `EnsureInitialized`.
+
+Daemons never create ClusterInformation: an etcd without it is one that lost its data, and they
+freeze. Only a person (or an installer) says that a store is a new cluster.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from felix_py.ctl.connection import Session
+from felix_py.ctl.writer import now_text
+from felix_py.datastore.codec import encode, render_new
+from felix_py.datastore.codec_documents import API_VERSION
+from felix_py.datastore.codec_json import dumps
+from felix_py.datastore.keys import RESOURCES, IPAMConfigKey, ResourceKey
+from felix_py.datastore.model import IPAMConfig, Kind
+from felix_py.datastore.store import ModRevisionIs, Put, Store, Transaction
+
+CALICO_VERSION = "v3.32.1"
+"""calicoctl refuses to work when this is not its own version."""
+DEFAULT_CLUSTER_TYPE = "bgp"
+
+TIERS: Mapping[str, Mapping[str, object]] = {
+    "default": {"order": 1000000, "defaultAction": "Deny"},
+    "kube-admin": {"order": 1000, "defaultAction": "Pass"},
+    "kube-baseline": {"order": 10000000, "defaultAction": "Pass"},
+}
+"""Calico v3.32's built-in tiers: without `default` no policy can be created."""
+
+
+def init(session: Session, cluster_type: str = DEFAULT_CLUSTER_TYPE) -> list[str]:
+    """Create what is missing, change nothing that is there; what was done, for people."""
+    with session.store() as store:
+        done = [
+            _create(store, path, raw, title)
+            for path, raw, title in _wanted(cluster_type, now_text())
+        ]
+    return [text for text in done if text] or ["the datastore was initialised before"]
+
+
+def _wanted(cluster_type: str, created_at: str) -> list[tuple[str, bytes, str]]:
+    cluster = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
+    spec = {
+        "clusterGUID": uuid.uuid4().hex,
+        "clusterType": cluster_type,
+        "calicoVersion": CALICO_VERSION,
+        "datastoreReady": True,
+    }
+    uid = str(uuid.uuid4())
+    config = encode(IPAMConfig(kubevirt_persistence="Enabled"))
+    return [
+        *((_tier_path(name), _tier(name, created_at), f"Tier({name})") for name in TIERS),
+        (IPAMConfigKey().path, config, "IPAM configuration"),
+        (
+            cluster.path,
+            render_new(cluster, spec, uid=uid, created_at=created_at),
+            f"ClusterInformation(default) with GUID {spec['clusterGUID']}",
+        ),
+    ]
+
+
+def _create(store: Store, path: str, raw: bytes, title: str) -> str:
+    outcome = store.transact(Transaction((ModRevisionIs(path, 0),), (Put(path, raw),)))
+    return f"{title} created" if outcome.succeeded else ""
+
+
+def _tier_path(name: str) -> str:
+    return f"{RESOURCES}tiers/{name}"
+
+
+def _tier(name: str, created_at: str) -> bytes:
+    return dumps(
+        {
+            "kind": "Tier",
+            "apiVersion": API_VERSION,
+            "metadata": {
+                "name": name,
+                "uid": str(uuid.uuid4()),
+                "creationTimestamp": created_at,
+            },
+            "spec": TIERS[name],
+            "status": {},
+        }
+    )
