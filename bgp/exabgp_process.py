@@ -62,6 +62,7 @@ class ExabgpProcess:
         deliver: Callable[[Event], None],
     ) -> None:
         self._settings = settings
+        self._listen_port = settings.listen_port
         self._dialogue = dialogue
         self._speaker = speaker
         self._watch = watch
@@ -90,8 +91,13 @@ class ExabgpProcess:
             and self._dialogue.attached
         )
 
-    def want(self, peerings: Sequence[Peering]) -> None:
-        """All the sessions there should be. What cannot be written is left out and named."""
+    def want(self, peerings: Sequence[Peering], listen_port: int | None = None) -> None:
+        """All the sessions there should be. What cannot be written is left out and named.
+
+        listen_port: where peers reach us, None: as before. A new one restarts ExaBGP.
+        """
+        if listen_port is not None and listen_port != self._listen_port:
+            self._listen_port, self._applied = listen_port, None
         usable: list[Peering] = []
         self.problem = ""
         for peering in peerings:
@@ -141,7 +147,7 @@ class ExabgpProcess:
             text = render(self._wanted, self._settings.relay_command)
             if self._wanted:
                 locals_ = [peering.local for peering in self._wanted]
-                write_listen(directory, locals_, self._settings.listen_port)
+                write_listen(directory, locals_, self._listen_port)
             if text == installed(directory):
                 self._took_effect(self._wanted, now)
                 return

@@ -45,7 +45,8 @@ class Queue:
         self._mark_bytes = mark_bytes
         self._asked_by: deque[int] = deque()
         self._changed = threading.Condition()
-        self.lost = False
+        self._lost = False
+        self._reader = 0
         self.overflows = 0
 
     def put(self, block: bytes) -> None:
@@ -64,10 +65,23 @@ class Queue:
         """The agent of this attachment sends one command to ExaBGP."""
         self._asked_by.append(attachment)
 
+    def refuse(self, attachment: int) -> None:
+        """Answer in ExaBGP's place a command that must not reach it."""
+        self._append([(attachment, b"error\n")])
+
+    def serves(self, attachment: int) -> bool:
+        """This agent is the one that takes; not after it left, was replaced or was too slow."""
+        with self._changed:
+            return self._reader == attachment
+
     def take(self, attachment: int, timeout_seconds: float) -> bytes:
         """What there is for this agent, up to a reasonable write; empty after the time."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items, timeout_seconds)
+            self._changed.wait_for(
+                lambda: self._items or self._reader != attachment, timeout_seconds
+            )
+            if self._reader != attachment:
+                return b""
             taken: list[bytes] = []
             size = 0
             while self._items and size < READ_BYTES:
@@ -78,15 +92,19 @@ class Queue:
                     size += len(block)
             return b"".join(taken)
 
-    def take_lost(self) -> bool:
-        """Whether something was dropped since this was last asked."""
+    def attach(self, attachment: int) -> bool:
+        """From now on this agent alone takes; whether something was dropped since the last one."""
         with self._changed:
-            lost, self.lost = self.lost, False
+            self._reader = attachment
+            lost, self._lost = self._lost, False
+            self._changed.notify_all()
             return lost
 
-    def wake(self) -> None:
-        """End a waiting `take`."""
+    def detach(self, attachment: int) -> None:
+        """This agent is gone: what comes is kept for the next one."""
         with self._changed:
+            if self._reader == attachment:
+                self._reader = 0
             self._changed.notify_all()
 
     def _append(self, items: list[tuple[int, bytes]]) -> None:
@@ -96,8 +114,8 @@ class Queue:
             if self._bytes > self._mark_bytes:
                 self._items.clear()
                 self._bytes = 0
-                self.lost = True
-                self.overflows += 1
+                self._lost = True
+                self._reader = 0
             self._changed.notify_all()
 
 
@@ -115,6 +133,7 @@ class Commands:
             return
         if len(line) >= MAX_LINE_BYTES or not line.isascii() or b"\r" in line or b"\0" in line:
             say(f"command of {len(line)} bytes refused: not one line of ASCII below 1 MiB")
+            self._queue.refuse(attachment)
             return
         with self._lock:
             self._queue.asked(attachment)
@@ -128,7 +147,6 @@ class Agent:
 
     def __init__(self, number: int, connection: socket.socket) -> None:
         self.number = number
-        self.gone = threading.Event()
         self._connection = connection
 
     def start(self, queue: Queue, commands: Commands, hello: bytes) -> None:
@@ -137,33 +155,26 @@ class Agent:
             arguments = (queue, hello) if target == self._send else (queue, commands)
             threading.Thread(target=target, args=arguments, daemon=True).start()
 
-    def end(self) -> None:
+    def end(self, queue: Queue) -> None:
         """Disconnect it; both threads end soon."""
-        self.gone.set()
+        queue.detach(self.number)
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
     def _send(self, queue: Queue, hello: bytes) -> None:
-        overflows = queue.overflows
         try:
             self._connection.sendall(hello)
-            while not self.gone.is_set():
-                data = queue.take(self.number, 0.5)
-                if queue.overflows != overflows:
-                    break
-                if data:
+            while queue.serves(self.number):
+                if data := queue.take(self.number, 5.0):
                     self._connection.sendall(data)
         except OSError:
             pass
-        self.end()
+        self.end(queue)
 
     def _receive(self, queue: Queue, commands: Commands) -> None:
         pending = b""
         try:
-            while not self.gone.is_set():
-                data = self._connection.recv(READ_BYTES)
-                if not data:
-                    break
+            while data := self._connection.recv(READ_BYTES):
                 *lines, pending = (pending + data).split(b"\n")
                 for line in lines:
                     commands.pass_on(line, self.number)
@@ -172,8 +183,7 @@ class Agent:
                     break
         except OSError:
             pass
-        self.end()
-        queue.wake()
+        self.end(queue)
 
 
 def say(text: str) -> None:
@@ -228,10 +238,11 @@ def accept_forever(server: socket.socket, queue: Queue, commands: Commands) -> N
             time.sleep(0.1)
             continue
         if agent is not None:
-            agent.end()
+            agent.end(queue)
         number += 1
         agent = Agent(number, connection)
-        facts = {"epoch": epoch, "exabgp_pid": os.getppid(), "lost": queue.take_lost()}
+        lost = queue.attach(number)
+        facts = {"epoch": epoch, "exabgp_pid": os.getppid(), "lost": lost}
         agent.start(queue, commands, json.dumps({"relay": facts}).encode() + b"\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Sequence
@@ -75,6 +76,12 @@ class RelayClient:
                 return False
         return True
 
+    def reconnect(self) -> None:
+        """Give up the connection, as after lost events; the next RelayAttached starts over."""
+        with self._lock:
+            if self._connection is not None:
+                _shut(self._connection)
+
     def _take(self, connection: socket.socket | None) -> None:
         with self._lock:
             self._connection = connection
@@ -111,7 +118,5 @@ def _send_all(connection: socket.socket, data: memoryview) -> None:
 
 
 def _shut(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return

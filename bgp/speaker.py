@@ -13,13 +13,11 @@ Shaped by what ExaBGP does (measured):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from bgp.command_lines import MAX_PREFIXES_PER_LINE
+from bgp.adj_rib_out import Change, Held, PeerOut, changes
 from bgp.dialogue import Answer, Dialogue
 from bgp.model import Attributes, Family, IPAddress, IPNetwork
 from bgp.readback import parse_announced, show_announced
@@ -31,45 +29,6 @@ RESYNC_AFTER_ERROR_SECONDS = 1.0
 """A refused command makes us read back what ExaBGP holds, not more often than this per peer."""
 
 
-class Held(Enum):
-    """How well we know what ExaBGP holds for a peer."""
-
-    UNKNOWN = auto()
-    ASKED = auto()
-    KNOWN = auto()
-
-
-@dataclass(slots=True)
-class _Peer:
-    wanted: dict[IPNetwork, Attributes] | None = None
-    leaving: bool = False
-    sent: dict[IPNetwork, Attributes] = field(default_factory=dict)
-    held: Held = Held.UNKNOWN
-    up: bool = False
-    dirty: bool = True
-    eor_due: tuple[Family, ...] = ()
-    in_flight: set[IPNetwork] = field(default_factory=set)
-    eor_in_flight: int = 0
-    session: int = 0
-    """Counts sessions and attaches: an answer that belongs to an older one changes nothing."""
-    ask_after: float = 0.0
-
-    @property
-    def desired(self) -> dict[IPNetwork, Attributes] | None:
-        """What the peer should hear; nothing from a peering that ends."""
-        return {} if self.leaving else self.wanted
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One command: `attributes` are the new ones, or for a withdrawal those announced."""
-
-    withdraw: bool
-    attributes: Attributes
-    peers: tuple[IPAddress, ...]
-    prefixes: tuple[IPNetwork, ...]
-
-
 class Speaker:
     """Keeps what ExaBGP announces to each peer equal to what `set` was told last.
 
@@ -79,17 +38,17 @@ class Speaker:
     def __init__(self, dialogue: Dialogue, now: Callable[[], float]) -> None:
         self._dialogue = dialogue
         self._now = now
-        self._peers: dict[IPAddress, _Peer] = {}
+        self._peers: dict[IPAddress, PeerOut] = {}
 
     def set(self, peer: IPAddress, announcements: Mapping[IPNetwork, Attributes]) -> None:
         """All that this peer should hear from us, from now on."""
-        state = self._peers.setdefault(peer, _Peer())
+        state = self._peers.setdefault(peer, PeerOut())
         state.wanted = dict(announcements)
         state.dirty = True
 
     def session_up(self, peer: IPAddress, families: Iterable[Family] = (Family.IPV4,)) -> None:
         """The session is established with these families; each gets its End-of-RIB."""
-        state = self._peers.setdefault(peer, _Peer())
+        state = self._peers.setdefault(peer, PeerOut())
         self._forget_session(state)
         state.up = True
         state.eor_due = tuple(family for family in Family if family in set(families))
@@ -148,22 +107,20 @@ class Speaker:
 
     def flush(self) -> None:
         """Say what differs, as far as the window of unanswered commands allows."""
-        if not self._dialogue.attached:
-            return
         self._read_back()
         ready = {
             peer: state
             for peer, state in self._peers.items()
             if state.up and state.dirty and state.held is Held.KNOWN and state.desired is not None
         }
-        for change in _changes(ready):
+        for change in changes(ready):
             if self._dialogue.room == 0:
                 return
             self._say(change)
         for peer, state in ready.items():
             self._finish(peer, state)
 
-    def _finish(self, peer: IPAddress, state: _Peer) -> None:
+    def _finish(self, peer: IPAddress, state: PeerOut) -> None:
         """End-of-RIB once ExaBGP has taken every route; it sends it after them."""
         waits = bool(state.in_flight)
         while state.eor_due and not waits and self._dialogue.room:
@@ -178,7 +135,7 @@ class Speaker:
             )
         state.dirty = waits or bool(state.eor_due)
 
-    def _say(self, change: _Change) -> None:
+    def _say(self, change: Change) -> None:
         for peer in change.peers:
             state = self._peers[peer]
             state.in_flight.update(change.prefixes)
@@ -195,7 +152,7 @@ class Speaker:
         )
 
     def _change_answered(
-        self, sessions: Mapping[IPAddress, int], change: _Change, answer: Answer
+        self, sessions: Mapping[IPAddress, int], change: Change, answer: Answer
     ) -> None:
         if not answer.ok and not answer.lost:
             self._refused(f"{'withdraw' if change.withdraw else 'announce'} {change.prefixes[0]}")
@@ -227,14 +184,14 @@ class Speaker:
             if state.in_flight:
                 self._distrust(peer, state)
 
-    def _distrust(self, peer: IPAddress, state: _Peer) -> None:
+    def _distrust(self, peer: IPAddress, state: PeerOut) -> None:
         if state.held is Held.KNOWN:
             log.info("reading back what exabgp announces", peer=str(peer))
             state.held = Held.UNKNOWN
             state.ask_after = self._now() + RESYNC_AFTER_ERROR_SECONDS
         state.dirty = True
 
-    def _forget_session(self, state: _Peer) -> None:
+    def _forget_session(self, state: PeerOut) -> None:
         state.session += 1
         state.up = False
         state.held = Held.UNKNOWN
@@ -280,32 +237,3 @@ class Speaker:
             else:
                 state.held = Held.KNOWN
                 state.sent = held.get(peer, {})
-
-
-def _changes(ready: Mapping[IPAddress, _Peer]) -> Iterable[_Change]:
-    """The differences of all these peers, new before gone; peers with the same change share it."""
-    announced: dict[tuple[Attributes, IPNetwork], list[IPAddress]] = {}
-    withdrawn: dict[tuple[Attributes, IPNetwork], list[IPAddress]] = {}
-    for peer, state in ready.items():
-        desired = state.desired or {}
-        for prefix, attributes in desired.items():
-            if state.sent.get(prefix) != attributes and prefix not in state.in_flight:
-                announced.setdefault((attributes, prefix), []).append(peer)
-        for prefix, attributes in state.sent.items():
-            if prefix not in desired and prefix not in state.in_flight:
-                withdrawn.setdefault((attributes, prefix), []).append(peer)
-    yield from _grouped(announced, withdraw=False)
-    yield from _grouped(withdrawn, withdraw=True)
-
-
-def _grouped(
-    peers_of: Mapping[tuple[Attributes, IPNetwork], Sequence[IPAddress]], *, withdraw: bool
-) -> Iterable[_Change]:
-    """One command takes one set of peers, one set of attributes and prefixes of one family."""
-    groups: dict[tuple[tuple[IPAddress, ...], Attributes, int], list[IPNetwork]] = {}
-    for (attributes, prefix), peers in peers_of.items():
-        groups.setdefault((tuple(peers), attributes, prefix.version), []).append(prefix)
-    for (named, attributes, _), prefixes in groups.items():
-        for start in range(0, len(prefixes), MAX_PREFIXES_PER_LINE):
-            chunk = tuple(prefixes[start : start + MAX_PREFIXES_PER_LINE])
-            yield _Change(withdraw, attributes, named, chunk)

@@ -87,7 +87,12 @@ class Agent:
     def do(self, what: Callable[[], object]) -> None:
         """Have the agent's own thread do something, and wait for it."""
         done = threading.Event()
-        self._todo.append(lambda: (what(), done.set()))
+
+        def act() -> None:
+            what()
+            done.set()
+
+        self._todo.append(act)
         assert done.wait(10)
 
     def want(self, peerings: Sequence[Peering]) -> None:
