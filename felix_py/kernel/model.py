@@ -175,6 +175,8 @@ class VethSpec:
     mtu: int
     host_mac: str
     pod_mac: str | None = None
+    rp_filter: int | None = None
+    """Reverse path filter of the host side; None: as the namespace's default has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +192,5 @@ class PodSpec:
     gateways: Mapping[int, IPAddress]
     gateway_mac: str
     default_routes: bool = True
+    allow_forwarding: bool = False
+    """Whether the pod may forward packets; written for each IP version that has an address."""

@@ -63,12 +63,12 @@ def write(name: str, settings: LinkSettings) -> None:
             raise KernelRefused(f"write {path}", number) from error
 
 
-def write_if_there(path: str, value: int) -> None:
-    """Write one value below /proc/sys/net unless it stands already; an absent file is fine.
+def write_if_there(pattern: str, name: str, value: int) -> None:
+    """Write one value of a link unless it stands already; an absent file is fine.
 
-    Raises KernelRefused.
+    `pattern` as in FILES. Raises KernelRefused.
     """
-    file = ROOT / path
+    file = _path(pattern, name)
     present = _read(file)
     if present is None or present == value:
         return
