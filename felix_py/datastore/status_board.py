@@ -1,0 +1,56 @@
+"""A daemon's own status as a key in the store: what `felixctl status` shows of the fleet."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from felix_py.datastore.codec import encode
+from felix_py.datastore.errors import StoreAway, StoreRefused
+from felix_py.datastore.keys import StatusKey
+from felix_py.datastore.model import DaemonStatus, NodeName
+from felix_py.datastore.store import Put, Store, Transaction
+
+INTERVAL_SECONDS = 5.0
+"""At most one write in this time: 5,000 nodes with three daemons stay under 3,000 writes a second."""
+MAX_STATUS_BYTES = 64 * 1024
+"""A longer document is not published; the status file has it all."""
+
+log = structlog.get_logger(__name__)
+
+
+class StatusBoard:
+    """Publishes the newest document, only when it changed. Called from one thread, often."""
+
+    def __init__(self, store: Store, node: NodeName, daemon: str) -> None:
+        self._store = store
+        self._key = StatusKey(node, daemon).path
+        self._published: str | None = None
+        self._tried_at = float("-inf")
+
+    def publish(self, document: Mapping[str, object]) -> None:
+        """Write the document if it is new and the interval has passed; never raises for the store.
+
+        What was held back is written by a later call: call it once per round of the daemon's loop.
+        """
+        text = json.dumps(document, sort_keys=True)
+        now = time.monotonic()
+        if text == self._published or now - self._tried_at < INTERVAL_SECONDS:
+            return
+        self._tried_at = now
+        value = encode(DaemonStatus(json.loads(text)))
+        if len(value) > MAX_STATUS_BYTES:
+            log.warning("status is too long to publish", size_bytes=len(value), key=self._key)
+            self._published = text
+            return
+        try:
+            self._store.transact(Transaction((), (Put(self._key, value),)))
+        except StoreAway:
+            return
+        except StoreRefused as error:
+            log.warning("status was refused by the store", key=self._key, error=str(error))
+            return
+        self._published = text
