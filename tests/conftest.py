@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.etcd import EtcdServer
 
-pytest_plugins = ["tests.support.netns"]
+pytest_plugins = ["tests.support.golden", "tests.support.netns", "tests.support.skips"]
 
 
 @pytest.fixture(scope="session")

@@ -216,9 +216,9 @@ def _reachable_interpreter(disk: Path) -> list[str]:
     if not shut:
         return []
     aside = disk / "interpreter"
-    aside.mkdir(exist_ok=True)
     shown, kept = shlex.quote(str(prefix)), shlex.quote(str(aside))
     return [
+        f"mkdir -p {kept}",
         f"mount --bind {shown} {kept}",
         f"mount -t tmpfs -o mode=0755 tmpfs {shlex.quote(str(shut[0]))}",
         f"mkdir -p {shown}",

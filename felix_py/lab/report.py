@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -22,22 +23,20 @@ def show(console: Console, home: Home, topology: Topology, proof: Proof) -> None
     total = sum(proof.seconds.values())
     console.print(f"\n[bold]{topology.name}[/bold] is up after {total:.0f} s. Try next:")
     for line in suggestions(home, topology):
-        console.print(f"  [cyan]{line}[/cyan]", highlight=False)
+        console.print(f"  [cyan]{line}[/cyan]", highlight=False, soft_wrap=True)
 
 
 def reach_table(home: Home, topology: Topology, expectations: Expectations) -> Table:
     """A row per pod: whom it reaches by ping and TCP, and over how many routers."""
-    table = Table(title="Who reaches whom (ping and TCP)", title_justify="left")
-    for heading in ("pod", "node", "address", "pods, ping", "pods, TCP", "routers on the way"):
-        table.add_column(heading, no_wrap=True)
+    table = _table("Who reaches whom: other pods, and the address outside behind each ToR")
     tors = [rack.tor for rack in topology.racks]
-    for tor in tors:
-        table.add_column(f"outside {tor.outside}", no_wrap=True)
-    names = {pod.name for pod in pods.every(home)}
-    for pod in pods.every(home):
+    for heading in ("pod", "node", "address", "ping", "TCP", "routers", *(t.name for t in tors)):
+        table.add_column(heading, no_wrap=True)
+    everyone = pods.every(home)
+    names = {pod.name for pod in everyone}
+    for pod in everyone:
         seen = [each for pair, each in expectations.seen.items() if pair[0] == pod.name]
         others = [each for each in seen if each.target in names]
-        distances = sorted({each.routers for each in others})
         outsides = {each.target: each for each in seen if each.target not in names}
         table.add_row(
             pod.name,
@@ -45,7 +44,7 @@ def reach_table(home: Home, topology: Topology, expectations: Expectations) -> T
             pod.address,
             _count(sum(each.ttl is not None for each in others), len(others)),
             _count(sum(each.said == each.target for each in others), len(others)),
-            " ".join(map(str, distances)),
+            " ".join(str(distance) for distance in sorted({each.routers for each in others})),
             *(_mark(ok=outsides[tor.name].complaint is None) for tor in tors),
         )
     return table
@@ -53,37 +52,27 @@ def reach_table(home: Home, topology: Topology, expectations: Expectations) -> T
 
 def router_table(views: tuple[RouterView, ...]) -> Table:
     """A row per router: its sessions and the routes it has from BGP, in its own words."""
-    table = Table(title="What the routers say", title_justify="left")
-    for heading in (
-        "router",
-        "program",
-        "AS",
-        "sessions",
-        "routes from BGP (prefix via next hops)",
-    ):
+    table = _table("What the routers say of themselves")
+    for heading in ("router", "AS", "sessions", "routes from BGP and their next hops"):
         table.add_column(heading)
     for view in views:
-        sessions = ", ".join(
-            name if state == "up" else f"[red]{name}: {state}[/red]"
+        sessions = [
+            f"[green]✓[/] {name}" if state == "up" else f"[red]✗ {name}: {state}[/]"
             for name, state in view.sessions.items()
-        )
-        routes = "\n".join(
+        ]
+        routes = [
             f"{prefix} via {' '.join(sorted(set(hops)))}"
             for prefix, hops in sorted(view.routes.items())
-        )
-        table.add_row(
-            view.router.name,
-            view.router.kind.upper(),
-            str(view.router.as_number),
-            f"{_count(len(view.sessions) - len(view.missing), len(view.sessions))} {sessions}",
-            routes,
-        )
+        ]
+        name = f"{view.router.name}\n[dim]{view.router.kind.upper()}[/]"
+        table.add_row(name, str(view.router.as_number), "\n".join(sessions), "\n".join(routes))
+        table.add_section()
     return table
 
 
 def status_tables(document: dict[str, Any]) -> list[Table]:
     """Nodes, pods and processes for people."""
-    nodes = Table(title=f"{document['topology']} in {document['directory']}", title_justify="left")
+    nodes = _table(f"{document['topology']} in {document['directory']}")
     for heading in ("machine", "rack / kind", "namespace", "addresses", "processes"):
         nodes.add_column(heading)
     running: dict[str, list[str]] = {}
@@ -101,7 +90,7 @@ def status_tables(document: dict[str, Any]) -> list[Table]:
     nodes.add_row(
         "etcd", "etcd", etcd["netns"], etcd["endpoint"], ", ".join(running.get("etcd", []))
     )
-    table = Table(title="pods", title_justify="left")
+    table = _table("pods")
     for heading in ("pod", "node", "address", "namespace", "host's end"):
         table.add_column(heading)
     for each in document["pods"]:
@@ -131,6 +120,10 @@ def suggestions(home: Home, topology: Topology) -> list[str]:
         far = running[-1].address
         lines.insert(1, f"{lab} exec {running[0].name} -- ping -c 3 {far}")
     return lines
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
 
 
 def _count(right: int, of: int) -> str:
