@@ -91,15 +91,19 @@ class Allocator:
         """Own the blocks until told to stop; requests then get Frozen."""
         try:
             while not stop.is_set():
-                changes = self._mailbox.take_all(self._pause())
-                self._repair_wanted |= self._view.fold(changes)
-                self._waiting.extend(self._inbox.take_all())
-                self._turn()
+                self.step(self._pause())
         finally:
             why = GaveUp("the allocator has stopped; try again later")
             left = self._inbox.close(why)
             self._answer_all([*self._commit.unsettled, *self._waiting, *left], why)
             self._waiting.clear()
+
+    def step(self, timeout_seconds: float) -> None:
+        """One round of `run`: wait so long for news, then decide what can be decided."""
+        changes = self._mailbox.take_all(timeout_seconds)
+        self._repair_wanted |= self._view.fold(changes)
+        self._waiting.extend(self._inbox.take_all())
+        self._turn()
 
     def status(self) -> dict[str, Any]:
         """What people want to see: blocks, waiting requests, whether decisions are possible."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from felix_py.datastore.keys import HandleKey
 from felix_py.runtime.errors import FelixPyError
 from ipam.choose import Moment
 from ipam.decide import assign, release
@@ -54,7 +55,7 @@ def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
             batch.missing.append(missing)
             continue
         except FelixPyError as error:
-            batch.refused.append((each, error))
+            _refuse(batch, view, each, error)
             continue
         except Exception as error:  # noqa: BLE001  the boundary of one request: it renders its endpoint
             batch.refused.append((each, BadRequest(f"the request cannot be decided: {error!r}")))
@@ -68,6 +69,15 @@ def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
         child.keep()
         batch.answers.append((each, answer))
     return batch
+
+
+def _refuse(batch: Batch[A], view: View, each: A, error: FelixPyError) -> None:
+    """Refuse only on what is known: a handle that was only assumed absent is read first."""
+    key = HandleKey(each.request.handle_id)
+    if isinstance(error, BadRequest) or view.get(key) is not None:
+        batch.refused.append((each, error))
+    else:
+        batch.missing.append(MissingFacts(key))
 
 
 def _decide_one(

@@ -110,6 +110,8 @@ class View:
     own_blocks_fresh: bool = False
     """True when own blocks were read again in this round."""
     reservations_as_of: int = 0
+    watching: bool = True
+    """False: no syncer fills this view, so nothing that was not read is known to be absent."""
     start_at: StartIndex = start_index
     _remembered: dict[Key, None] = field(default_factory=dict)
     _pools: tuple[IPPool, ...] | None = None
@@ -173,6 +175,8 @@ class View:
 
     def is_watched(self, key: Key) -> bool:
         """True for keys whose absence is known because the syncer would have told us."""
+        if not self.watching:
+            return False
         if isinstance(key, ResourceKey):
             return key.kind is not Kind.WORKLOAD_ENDPOINT
         return isinstance(key, IPAMConfigKey) or self.is_mine(key)

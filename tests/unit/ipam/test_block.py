@@ -146,9 +146,7 @@ class AgainstNaiveModel(RuleBasedStateMachine):
     def assign(self, handle: str, count: int, low: int) -> None:
         reserved = (range(low, low + 2),)
         wanted = [o for o in self.queue if o not in reserved[0]][:count]
-        self.block, got = blocks.assign_automatically(
-            self.block, count, held_by(handle), reserved
-        )
+        self.block, got = blocks.assign_automatically(self.block, count, held_by(handle), reserved)
         assert list(got) == wanted
         self._note(got, handle)
 
@@ -170,9 +168,7 @@ class AgainstNaiveModel(RuleBasedStateMachine):
     @rule(ordinal=ORDINALS)
     def release_one(self, ordinal: int) -> None:
         handle, sequence = self.held.get(ordinal, ("a", 0))
-        self.block, freed = blocks.release(
-            self.block, [Give(ordinal, HandleId(handle), sequence)]
-        )
+        self.block, freed = blocks.release(self.block, [Give(ordinal, HandleId(handle), sequence)])
         assert freed == ((ordinal,) if ordinal in self.held else ())
         self._forget(freed)
 

@@ -1,0 +1,212 @@
+"""A cluster in memory for IPAM's tests: objects as Calico writes them, and machines without threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from felix_py.datastore import codec
+from felix_py.datastore.changes import STORE_STATE, Change, StoreState, SyncMailbox
+from felix_py.datastore.keys import (
+    BlockKey,
+    HandleKey,
+    Key,
+    ResourceKey,
+    SessionKey,
+    parse,
+)
+from felix_py.datastore.memory_store import MemoryStore
+from felix_py.datastore.model import (
+    Block,
+    Handle,
+    HandleId,
+    Invalid,
+    IPNetwork,
+    Kind,
+    NodeName,
+    Stored,
+)
+from felix_py.datastore.store import Compare, ModRevisionIs, Outcome, Put, Transaction, Write
+from felix_py.runtime.clock import FakeClock
+from felix_py.runtime.mailbox import Mailbox
+from ipam.allocator import Allocator, watched_prefixes
+from ipam.pool import StartIndex, start_index
+from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
+from ipam.tickets import Ticket
+
+AT = "2026-01-01T00:00:00Z"
+
+
+class SimpleFence:
+    """What the allocator needs of a fence: a session key compared and replaced by every commit."""
+
+    def __init__(self, store: MemoryStore, node: NodeName) -> None:
+        self._store = store
+        self._key = SessionKey(node).path
+        self._revision = store.put(self._key, b"0")
+        self._sent = 0
+        self.commits = 0
+
+    def commit(
+        self,
+        compares: Sequence[Compare],
+        writes: Sequence[Write],
+        on_failure_get: Sequence[str] = (),
+    ) -> Outcome:
+        self._sent += 1
+        mine = ModRevisionIs(self._key, self._revision)
+        put = Put(self._key, str(self._sent).encode())
+        outcome = self._store.transact(
+            Transaction((mine, *compares), (put, *writes), tuple(on_failure_get))
+        )
+        if outcome.succeeded:
+            self._revision = outcome.revision
+            self.commits += 1
+        return outcome
+
+    def settle(self) -> bool:
+        stored = self._store.get(self._key)
+        assert stored is not None
+        landed = stored.value == str(self._sent).encode()
+        outcome = self._store.transact(
+            Transaction(
+                (ModRevisionIs(self._key, stored.mod_revision),), (Put(self._key, b"settled"),)
+            )
+        )
+        self._revision = outcome.revision
+        return landed
+
+
+@dataclass
+class Cluster:
+    """etcd's content by the sentences of an administrator."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+
+    def __post_init__(self) -> None:
+        spec = {"clusterGUID": "a" * 32, "clusterType": "", "calicoVersion": "v3.32.1"}
+        self.resource(Kind.CLUSTER_INFORMATION, "default", {**spec, "datastoreReady": True})
+
+    def resource(
+        self, kind: Kind, name: str, spec: dict[str, Any], labels: dict[str, str] | None = None
+    ) -> ResourceKey:
+        key = ResourceKey(kind, name)
+        raw = codec.render_new(key, spec, uid=f"uid-{name}", created_at=AT, labels=labels)
+        self.store.put(key.path, raw)
+        return key
+
+    def pool(self, name: str, cidr: str, block_size: int, **spec: Any) -> ResourceKey:
+        return self.resource(Kind.IP_POOL, name, {"cidr": cidr, "blockSize": block_size, **spec})
+
+    def node(self, name: str, **labels: str) -> ResourceKey:
+        return self.resource(Kind.NODE, name, {}, labels)
+
+    def reserve(self, name: str, *cidrs: str) -> ResourceKey:
+        return self.resource(Kind.IP_RESERVATION, name, {"reservedCIDRs": list(cidrs)})
+
+    def config(self, **fields: Any) -> None:
+        self.store.put("/calico/ipam/v2/config", json.dumps(fields).encode())
+
+    def block(self, cidr: IPNetwork) -> Block | None:
+        return cast("Block | None", self._value(BlockKey(cidr)))
+
+    def blocks(self) -> dict[str, Block]:
+        found = self.store.list("/calico/ipam/v2/assignment/").items
+        keys = [cast("BlockKey", parse(item.key)) for item in found]
+        return {str(key.cidr): cast("Block", self._value(key)) for key in keys}
+
+    def handle(self, handle_id: str) -> Handle | None:
+        return cast("Handle | None", self._value(HandleKey(HandleId(handle_id))))
+
+    def affinities(self) -> dict[str, str]:
+        prefix = "/calico/ipam/v2/host/"
+        items = self.store.list(prefix).items
+        return {i.key.removeprefix(prefix): json.loads(i.value)["state"] for i in items}
+
+    def _value(self, key: Key) -> object:
+        found = self.store.get(key.path)
+        if found is None:
+            return None
+        value = codec.decode(key, found.value)
+        assert not isinstance(value, Invalid), value
+        return value
+
+
+class Machine:
+    """One node's allocator, its thread's steps taken by the test."""
+
+    def __init__(self, cluster: Cluster, name: str, *, start_at: StartIndex = start_index) -> None:
+        self.cluster = cluster
+        self.name = NodeName(name)
+        self.clock = FakeClock()
+        self.mailbox: SyncMailbox = Mailbox()
+        self.fence = SimpleFence(cluster.store, self.name)
+        self.allocator = Allocator(
+            cluster.store, self.fence, self.name, self.mailbox, self.clock, start_at=start_at
+        )
+        self._known: set[Key] = set()
+
+    def sync(self, frozen: str | None = None) -> None:
+        """Deliver what a syncer would have delivered by now."""
+        self.cluster.store.faults.away, away = False, self.cluster.store.faults.away
+        present: set[Key] = set()
+        revision = self.cluster.store.revision
+        for prefix in watched_prefixes(self.name):
+            for item in self.cluster.store.list(prefix).items:
+                key = parse(item.key)
+                if key is None:
+                    continue
+                present.add(key)
+                value = codec.decode(key, item.value)
+                if isinstance(value, Invalid):
+                    self.mailbox.put(key, Change(None, value))
+                    continue
+                stored = Stored(value, item.value, item.create_revision, item.mod_revision)
+                self.mailbox.put(key, Change(stored))
+        for key in self._known - present:
+            self.mailbox.put(key, Change(None))
+        self._known = present
+        self.mailbox.put(STORE_STATE, StoreState(True, True, frozen, revision))
+        self.cluster.store.faults.away = away
+
+    def submit(self, request: AssignRequest | ReleaseRequest) -> Ticket:
+        ticket = Ticket(request, self.clock.now() + 60)
+        self.allocator._inbox.put(ticket)
+        return ticket
+
+    def step(self) -> None:
+        self.mailbox.wake()
+        self.allocator.step(0)
+
+    def settle_down(self, steps: int = 10) -> None:
+        for _ in range(steps):
+            self.step()
+
+    def ask(self, request: AssignRequest | ReleaseRequest) -> Lease | Released:
+        self.sync()
+        ticket = self.submit(request)
+        self.settle_down(4)
+        return ticket.wait(0)
+
+    def assign(self, handle: str, **fields: Any) -> Lease:
+        request = AssignRequest(HandleId(handle), {"node": self.name}, **fields)
+        answer = self.ask(request)
+        assert isinstance(answer, Lease)
+        return answer
+
+    def release(self, handle: str, **fields: Any) -> Released:
+        answer = self.ask(ReleaseRequest(HandleId(handle), **fields))
+        assert isinstance(answer, Released)
+        return answer
+
+
+def addresses(lease: Lease | Released) -> list[str]:
+    """The addresses as text."""
+    if isinstance(lease, Released):
+        return [str(address) for address in lease.addresses]
+    return [str(leased.address) for leased in lease.addresses]
+
+
+__all__ = ["AT", "Cluster", "Machine", "SimpleFence", "addresses"]
