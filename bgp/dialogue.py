@@ -56,6 +56,7 @@ class Dialogue:
         self._waiting: deque[_Command] = deque()
         self._unanswered: deque[_Command] = deque()
         self._attached = False
+        self._heard_at = 0.0
 
     @property
     def attached(self) -> bool:
@@ -75,8 +76,10 @@ class Dialogue:
         return not self._waiting and not self._unanswered
 
     def silent_seconds(self) -> float:
-        """For how long ExaBGP owes the oldest answer; 0 when it owes none."""
-        return self._now() - self._unanswered[0].sent_at if self._unanswered else 0.0
+        """For how long ExaBGP, owing an answer, has said nothing; 0 when it owes none."""
+        if not self._unanswered:
+            return 0.0
+        return self._now() - max(self._heard_at, self._unanswered[0].sent_at)
 
     def unanswered(self) -> tuple[str, ...]:
         """The commands sent and not answered, oldest first."""
@@ -98,9 +101,8 @@ class Dialogue:
         """ExaBGP's `done` or `error` for the oldest command; one too many is dropped."""
         if not self._unanswered:
             return
+        self._heard_at = self._now()
         command = self._unanswered.popleft()
-        if self._unanswered:
-            self._unanswered[0].sent_at = max(self._unanswered[0].sent_at, self._now())
         if command.answered is not None:
             command.answered(Answer(ok and not command.overflown, tuple(command.lines)))
         self._pump()
@@ -109,6 +111,7 @@ class Dialogue:
         """A line that belongs to the answer of the oldest command."""
         if not self._unanswered:
             return
+        self._heard_at = self._now()
         command = self._unanswered[0]
         if len(command.lines) < MAX_REPLY_LINES:
             command.lines.append(text)

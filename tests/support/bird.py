@@ -23,6 +23,8 @@ class BirdRoute:
 
     prefix: str
     protocol: str
+    since: str = ""
+    """When BIRD got it last, to the millisecond."""
     stale: bool = False
     attributes: dict[str, str] = field(default_factory=dict)
 
@@ -131,19 +133,20 @@ class Bird:
 def parse_routes(text: str) -> dict[str, BirdRoute]:
     """`show route all` of BIRD 2.0: the first route printed for each prefix."""
     found: dict[str, BirdRoute] = {}
-    prefix = protocol = ""
+    prefix = protocol = since = ""
     stale = False
     attributes: dict[str, str] = {}
 
     def keep() -> None:
         if protocol and prefix not in found:
-            found[prefix] = BirdRoute(prefix, protocol, stale, attributes)
+            found[prefix] = BirdRoute(prefix, protocol, since, stale, attributes)
 
     for line in text.splitlines():
         head = re.match(r"^(\S+/\d+)?\s+(?:unicast|unreachable|blackhole) \[(\S+)(.*)$", line)
         if head:
             keep()
             prefix, protocol, attributes = head[1] or prefix, head[2], {}
+            since = head[3].split()[0].rstrip("]")
             stale = "s" in re.sub(r".*\((\d+)(s?)\).*", r"\2", head[3])
         elif named := re.match(r"^\s+BGP\.(\w+): ?(.*)$", line):
             attributes[named[1]] = named[2]
