@@ -25,8 +25,8 @@ class BgpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """Ranges outside the pools in which routes are learned too."""
     secrets_dir: str = "/etc/felix-py/secrets"
     """Passwords: secretKeyRef name and key are read from <secretsDir>/<name>/<key>."""
-    exabgp_user: str = "felix-py-bgp"
-    """The user ExaBGP runs as; its group may read exabgp.conf."""
+    python: str = ""
+    """The interpreter that ExaBGP's user runs the relay with; empty: the agent's own."""
     keep_routes_seconds: float = 120.0
     """After a start: how long routes found in the kernel wait for peers that are not heard yet."""
     metrics_address: str = "127.0.0.1"

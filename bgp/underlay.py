@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 from bgp.calc.next_hops import Underlay
 from bgp.model import IPAddress, IPNetwork
-from felix_py.kernel.model import MAIN_TABLE, Hint
+from felix_py.kernel.model import MAIN_TABLE
 from felix_py.kernel.port import Kernel
-
-WATCHED = frozenset({"links", "addresses", "routes"})
 
 
 class UnderlayReader:
@@ -27,14 +25,10 @@ class UnderlayReader:
         return Underlay(self._kernel.routes(MAIN_TABLE), links)
 
 
-def touches_underlay(hint: Hint, pools: Iterable[IPNetwork]) -> bool:
-    """Whether a hint may move a next hop. Pods come and go inside the pools; next hops are outside."""
-    if hint.what not in WATCHED:
-        return False
-    if hint.what != "routes" or not hint.prefixes:
-        return True
+def touches_underlay(prefixes: Iterable[IPNetwork], pools: Iterable[IPNetwork]) -> bool:
+    """Whether changes at these prefixes may move a next hop: those inside pools are pods' and ours."""
     ranges = tuple(pools)
-    return any(not _inside(prefix, ranges) for prefix in hint.prefixes)
+    return any(not _inside(prefix, ranges) for prefix in prefixes)
 
 
 def _inside(prefix: IPNetwork, ranges: tuple[IPNetwork, ...]) -> bool:

@@ -1,0 +1,113 @@
+"""Composition root of the BGP agent: the only file that knows all of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import bgp.relay
+from bgp.dialogue import Dialogue
+from bgp.exabgp_process import ExabgpProcess, ExabgpSettings
+from bgp.exabgp_watch import Watch
+from bgp.fib import Fib
+from bgp.inbox import Bell, RingingMailbox, RingingStream
+from bgp.kernel_hints import KernelHints, KernelReader
+from bgp.launcher_client import LauncherClient
+from bgp.learned import Learned
+from bgp.loop import Inputs, Loop, Parts
+from bgp.model import Event
+from bgp.relay_client import RelayClient
+from bgp.reporting import Publisher, Reporting
+from bgp.rib_in import RibIn
+from bgp.routing import Routing
+from bgp.secrets import SecretFiles
+from bgp.sessions import Sessions
+from bgp.settings import AgentSettings
+from bgp.speaker import Speaker
+from bgp.state import State, watched_prefixes
+from bgp.status import DAEMON, Identity
+from bgp.underlay import UnderlayReader
+from felix_py.datastore.changes import Change, StoreState, StoreStateKey, SyncMailbox
+from felix_py.datastore.etcd_store import EtcdStore
+from felix_py.datastore.history import History
+from felix_py.datastore.keys import Key
+from felix_py.datastore.model import NodeName
+from felix_py.datastore.status_board import StatusBoard
+from felix_py.datastore.syncer import Syncer
+from felix_py.kernel.ownership import BGP
+from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
+from felix_py.kernel.route_table import RouteTable
+from felix_py.runtime import status_file
+from felix_py.runtime.clock import SystemClock
+from felix_py.runtime.health import Health
+from felix_py.runtime.supervisor import Supervisor
+from felix_py.runtime.version import VERSION
+
+MAX_EVENTS = 500_000
+"""Events of ExaBGP not yet looked at; beyond that everything is asked for again."""
+
+
+def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Supervisor:
+    """All threads of the agent, ready to run; `resources` gets what must be closed at the end."""
+    clock, bell, run_dir = SystemClock(), Bell(), settings.node.run_dir
+    store = EtcdStore.connect(settings.datastore)
+    resources.callback(store.close)
+    kernel = resources.enter_context(Pyroute2Kernel())
+    mailbox: SyncMailbox = RingingMailbox[Key | StoreStateKey, Change | StoreState](bell)
+    events = RingingStream[Event](bell, MAX_EVENTS)
+    hints, history = KernelHints(), History(run_dir, DAEMON)
+    client = RelayClient(f"{run_dir}/bgp/relay.sock", events)
+    rib = RibIn()
+    publisher = Publisher(StatusBoard(store, me, DAEMON))
+    identity = Identity(me, os.getpid(), VERSION, clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ"))
+    routing = Routing(
+        rib,
+        Learned(rib, settings.bgp.policy()),
+        Fib(RouteTable(kernel, BGP)),
+        UnderlayReader(kernel),
+        hints,
+        keep_seconds=settings.bgp.keep_routes_seconds,
+    )
+    reporting = Reporting(
+        identity, clock, lambda said: status_file.write(run_dir, DAEMON, said), publisher.publish
+    )
+    secrets = SecretFiles(settings.bgp.secrets_dir)
+    loop = Loop(
+        Inputs(bell, mailbox, events, lambda: client.connected, client.reconnect, secrets),
+        State(me),
+        Parts(rib, _sessions(settings, rib, client, clock), routing, reporting),
+        settings.bgp.prefix_limit,
+        clock,
+        Health(clock),
+    )
+    supervisor = Supervisor()
+    supervisor.add("syncer", Syncer(store, watched_prefixes(me), mailbox, history, clock).run)
+    supervisor.add("kernel", KernelReader(kernel, hints, bell.ring).run)
+    supervisor.add("relay", client.run)
+    supervisor.add("publisher", publisher.run)
+    supervisor.add("loop", loop.run)
+    return supervisor
+
+
+def _sessions(
+    settings: AgentSettings, rib: RibIn, client: RelayClient, clock: SystemClock
+) -> Sessions:
+    directory = Path(settings.node.run_dir) / "bgp"
+    python = settings.bgp.python or sys.executable
+    dialogue = Dialogue(client.send, clock.now)
+    speaker = Speaker(dialogue, clock.now)
+    launcher = LauncherClient(str(directory / "launcher.sock"))
+    sessions = Sessions(rib, dialogue, speaker, clock.now)
+    relay = f"{python} -I {Path(bgp.relay.__file__).resolve()} {directory}/relay.sock"
+    sessions.drive(
+        ExabgpProcess(
+            ExabgpSettings(directory, relay, sys.executable),
+            dialogue,
+            speaker,
+            Watch(dialogue, launcher, lambda: client.connected),
+            sessions.handle,
+        )
+    )
+    return sessions

@@ -1,0 +1,154 @@
+"""The level-triggered loop: facts make keys dirty, one thread decides, says, writes and tries again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from bgp.calc.announcements import Announced, announced
+from bgp.calc.configuration import effective
+from bgp.calc.peerings import SecretRef, sessions, wanted_secrets
+from bgp.calc.peerings import Sessions as Decided
+from bgp.inbox import Bell
+from bgp.model import Event
+from bgp.reporting import Reporting
+from bgp.rib_in import RibIn
+from bgp.routing import Routing
+from bgp.secrets import SecretFiles
+from bgp.sessions import Sessions
+from bgp.state import Dirty, State
+from bgp.status import DAEMON
+from felix_py.datastore.changes import SyncMailbox
+from felix_py.kernel.errors import KernelRefused
+from felix_py.runtime.clock import Clock
+from felix_py.runtime.errors import TransientError
+from felix_py.runtime.health import Health
+from felix_py.runtime.metrics import APPLY_SECONDS
+from felix_py.runtime.schedule import Backoff, Interval, Retry
+from felix_py.runtime.stream import Stream
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.2
+"""Longest sleep: timers of sessions and of ExaBGP are looked at this often."""
+SECRETS_SECONDS = 10.0
+"""Password files are read again this often."""
+LIVE_SECONDS = 30.0
+"""A round that takes longer counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where facts come from. `connected`: the relay is there; `reconnect`: start over with it."""
+
+    bell: Bell
+    mailbox: SyncMailbox
+    events: Stream[Event]
+    connected: Callable[[], bool]
+    reconnect: Callable[[], None]
+    secrets: SecretFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Who does what is decided."""
+
+    rib: RibIn
+    sessions: Sessions
+    routing: Routing
+    reporting: Reporting
+
+
+class Loop:
+    """Owns the state. Before the store was in sync once nothing is said and no route is touched; while
+    the store is frozen or away the last decisions stand and peers are listened to."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        state: State,
+        parts: Parts,
+        max_prefixes: int,
+        clock: Clock,
+        health: Health,
+    ) -> None:
+        self._inputs, self._state, self._rib = inputs, state, parts.rib
+        self._sessions, self._routing = parts.sessions, parts.routing
+        self._reporting, self._max_prefixes = parts.reporting, max_prefixes
+        self._clock, self._health = clock, health
+        self._started = False
+        self._decided = Decided()
+        self._announced: Announced = {}
+        self._secrets: Mapping[SecretRef, str] = {}
+        self._reread_secrets = Interval(SECRETS_SECONDS)
+        self._retry = Retry(Backoff(0.05, 5.0))
+
+    def run(self, stop: threading.Event) -> None:
+        """Go round until told to stop; sessions and routes are left as they are."""
+        while not stop.is_set():
+            self._inputs.bell.wait(self._retry.wait_seconds(self._clock.now(), TICK_SECONDS))
+            self._health.beat(DAEMON, LIVE_SECONDS)
+            try:
+                with APPLY_SECONDS.labels(DAEMON).time():
+                    well = self._round()
+            except (KernelRefused, TransientError) as error:
+                log.warning("round failed, everything is read again", reason=str(error))
+                self._routing.look_again()
+                self._state.all_dirty()
+                well = False
+            self._retry.record(self._clock.now(), failed=not well)
+            self._report()
+
+    def _round(self) -> bool:
+        """Take in, decide, say, write; False when something is still wrong."""
+        now = self._clock.now()
+        self._state.fold(self._inputs.mailbox.take_all(0))
+        self._listen()
+        self._rib.tick(now)
+        if not self._started and not self._state.store.may_act:
+            return True
+        if not self._routing.started:
+            self._routing.start(now)
+        self._started = True
+        dirty = self._state.take_dirty()
+        self._decide(dirty, now)
+        if self._retry.due(now):
+            self._routing.try_again()
+        well = self._routing.update(self._state.snapshot, dirty, now)
+        self._sessions.step()
+        return well
+
+    def _listen(self) -> None:
+        """Events in their order; after lost ones the conversation with ExaBGP starts over."""
+        events, lost = self._inputs.events.take_all(0)
+        if lost:
+            log.warning("events lost, everything is asked for again")
+            self._inputs.reconnect()
+        for event in events:
+            self._sessions.handle(event)
+        if not self._inputs.connected():
+            self._sessions.relay_away()
+
+    def _decide(self, dirty: Dirty, now: float) -> None:
+        snapshot = self._state.snapshot
+        if self._reread_secrets.due(now) or dirty.peerings:
+            read = self._inputs.secrets.read(wanted_secrets(snapshot))
+            dirty.peerings = dirty.peerings or read != self._secrets
+            self._secrets = read
+        if dirty.peerings:
+            self._decided = sessions(snapshot, self._secrets, self._max_prefixes)
+            peerings = self._decided.peerings
+            self._routing.listen_to(peerings)
+            port = effective(snapshot.configurations, snapshot.me).listen_port
+            self._sessions.want(peerings, port)
+        if dirty.announcements:
+            self._announced = announced(snapshot)
+            self._sessions.say(self._announced)
+
+    def _report(self) -> None:
+        self._reporting.report(
+            self._state, self._decided, self._announced, self._sessions, self._rib, self._routing
+        )

@@ -1,0 +1,42 @@
+"""The BGP agent's console script."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+
+import structlog
+
+from bgp.assembly import assemble
+from bgp.settings import AgentSettings
+from bgp.status import DAEMON
+from felix_py.datastore.model import NodeName
+from felix_py.runtime import logs, metrics, node_name
+from felix_py.runtime.settings import BadSettings, load, parse_arguments
+from felix_py.runtime.version import VERSION
+
+log = structlog.get_logger(__name__)
+ABOUT = "BGP agent: keeps sessions, announcements and learned routes as etcd and the peers say."
+
+
+def main() -> None:
+    """The console script: exit status 0 after SIGTERM, 1 after a fault, 2 for bad settings."""
+    try:
+        settings = load(
+            AgentSettings, parse_arguments(AgentSettings, sys.argv[1:], ABOUT), os.environ
+        )
+        settings.bgp.policy()
+        me = NodeName(node_name.settle(settings.node))
+    except BadSettings as error:
+        sys.stderr.write(f"felix-bgp: {error}\n")
+        sys.exit(2)
+    logs.set_up(DAEMON, settings.log)
+    metrics.serve(settings.bgp.metrics_address, settings.bgp.metrics_port)
+    log.info("starting", node=me, version=VERSION)
+    with ExitStack() as resources:
+        sys.exit(assemble(settings, me, resources).run())
+
+
+if __name__ == "__main__":
+    main()

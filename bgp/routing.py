@@ -1,0 +1,141 @@
+"""Learned paths to the kernel: decide what is dirty, resolve, write, look again when the kernel changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from bgp.calc.learned_routes import Refusal
+from bgp.fib import Fib
+from bgp.kernel_hints import KernelHints, Look
+from bgp.learned import Learned
+from bgp.model import IPAddress, IPNetwork, Peering
+from bgp.rib_in import RibIn
+from bgp.state import Dirty, Snapshot
+from bgp.underlay import UnderlayReader, touches_underlay
+from felix_py.runtime.schedule import Interval
+
+log = structlog.get_logger(__name__)
+
+RELIST_SECONDS = 60.0
+"""All our routes and the underlay are read again this often, whatever netlink said."""
+RECHECK_SECONDS = 0.4
+"""After a link changed everything is read once more: the kernel drops the IPv4 routes of a link that
+goes down without saying so, even when the link is back before we look."""
+
+
+class Routing:
+    """Keeps learned routes in the kernel. One thread owns it; nothing is touched before `start`."""
+
+    def __init__(
+        self,
+        rib: RibIn,
+        learned: Learned,
+        fib: Fib,
+        underlay: UnderlayReader,
+        hints: KernelHints,
+        *,
+        keep_seconds: float,
+    ) -> None:
+        self._rib, self._learned, self._fib = rib, learned, fib
+        self._underlay, self._hints = underlay, hints
+        self._keep_seconds = keep_seconds
+        self._keep_until: float | None = None
+        self._relist = Interval(RELIST_SECONDS)
+        self._recheck_at: float | None = None
+        self._to_apply = True
+
+    @property
+    def started(self) -> bool:
+        """The kernel may be written to."""
+        return self._keep_until is not None
+
+    def start(self, now: float) -> None:
+        """Adopt what an earlier process left. Raises DumpInterrupted, KernelRefused; then again."""
+        kept = self._fib.adopt()
+        self._relist.due(now)
+        self._keep_until = now + self._keep_seconds
+        log.info("kernel routes adopted", routes=kept)
+
+    def listen_to(self, peerings: Iterable[Peering]) -> None:
+        """The sessions paths may come from."""
+        self._learned.listen_to(peerings)
+
+    def update(self, snapshot: Snapshot, dirty: Dirty, now: float) -> bool:
+        """One round after `start`; False when something is to be tried again soon."""
+        dirty.everything_learned |= self._look(snapshot, now)
+        changes = self._learned.update(snapshot, dirty, self._underlay.addresses)
+        if changes:
+            self._fib.learn(changes)
+            self._to_apply = True
+        if self._fib.adopting and self._may_complete(now):
+            log.info("routes nobody announced again are dropped", routes=self._fib.complete())
+            self._to_apply = True
+        if not self._to_apply:
+            return True
+        self._to_apply = False
+        return not self._fib.apply()
+
+    def try_again(self) -> None:
+        """The next round writes what is still missing, changed or not."""
+        self._to_apply = True
+
+    def look_again(self) -> None:
+        """A round failed half-way: distrust everything."""
+        self._hints.everything()
+        self._to_apply = True
+
+    def refusals(self) -> tuple[Mapping[Refusal, int], Mapping[Refusal, list[str]]]:
+        """Counts and examples of paths that are not used."""
+        return self._learned.refusals()
+
+    def over_limit(self) -> Iterable[IPAddress]:
+        """Peers that announce more than their prefix limit."""
+        return self._learned.over_limit()
+
+    @property
+    def wanted(self) -> int:
+        """Prefixes that should have a route."""
+        return len(self._learned.next_hops)
+
+    @property
+    def fib(self) -> Fib:
+        """The kernel side, to be read only."""
+        return self._fib
+
+    def _may_complete(self, now: float) -> bool:
+        assert self._keep_until is not None
+        return now >= self._keep_until or not self._rib.waiting_for()
+
+    def _look(self, snapshot: Snapshot, now: float) -> bool:
+        """Read what the kernel changed; True when this host's own addresses are others now."""
+        look = self._due(now)
+        if look.links or look.all_routes or self._moves(look.prefixes, snapshot):
+            before = self._underlay.addresses
+            if self._fib.stand_on(self._underlay.read()):
+                self._to_apply = True
+            addresses_changed = before != self._underlay.addresses
+        else:
+            addresses_changed = False
+        if look.links or look.all_routes:
+            self._fib.note(frozenset())
+            self._to_apply = True
+        elif look.prefixes:
+            self._fib.note(look.prefixes)
+            self._to_apply = True
+        return addresses_changed
+
+    def _due(self, now: float) -> Look:
+        look = self._hints.take()
+        if look.links and self._recheck_at is None:
+            self._recheck_at = now + RECHECK_SECONDS
+        elif self._recheck_at is not None and now >= self._recheck_at:
+            self._recheck_at = None
+            return Look(links=True)
+        if self._relist.due(now):
+            return Look(links=look.links, all_routes=True, prefixes=look.prefixes)
+        return look
+
+    def _moves(self, prefixes: frozenset[IPNetwork], snapshot: Snapshot) -> bool:
+        return touches_underlay(prefixes, (pool.cidr for pool in snapshot.pools.values()))
