@@ -9,10 +9,9 @@ from felix_py.ctl.connection import Session
 from felix_py.ctl.documents import DEFAULT_NAMESPACE, Document, read_all
 from felix_py.ctl.errors import CommandError, NotThere
 from felix_py.ctl.kinds import KindInfo, find_writable
-from felix_py.ctl.pool_removal import remove_pool
+from felix_py.ctl.removal import remove
 from felix_py.ctl.writer import Writer, check
 from felix_py.datastore.keys import ResourceKey
-from felix_py.datastore.model import Kind
 from felix_py.datastore.store import Store
 
 
@@ -82,9 +81,7 @@ def _delete(
 ) -> str:
     title = f"{info.title}({key.name})"
     try:
-        if key.kind is Kind.IP_POOL:
-            return remove_pool(store, key, title, resource_version)
-        return Writer(store).delete(key, title, resource_version=resource_version)
+        return remove(store, key, title, resource_version)
     except NotThere:
         if skip_missing:
             return f"{title} was not there"

@@ -1,0 +1,159 @@
+"""The commands of felixctl: names, arguments and options; each hands over to its verb's module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from felix_py.ctl import datastore as datastore_verbs
+from felix_py.ctl import get as get_verb
+from felix_py.ctl import init as init_verb
+from felix_py.ctl import ipam_app, output, version
+from felix_py.ctl import label as label_verb
+from felix_py.ctl import status as status_verb
+from felix_py.ctl import write as write_verbs
+from felix_py.ctl.connection import Session
+from felix_py.ctl.errors import CommandError
+from felix_py.runtime.settings import DEFAULT_FILE
+
+SOMETHING_IS_WRONG = 2
+"""The exit status of `status` and `ipam check` that worked and found something."""
+
+app = typer.Typer(
+    help="Pools, peers, nodes and endpoints in etcd; the state of nodes.", no_args_is_help=True
+)
+datastore_app = typer.Typer(help="The datastore as a whole.", no_args_is_help=True)
+app.add_typer(datastore_app, name="datastore")
+app.add_typer(ipam_app.app, name="ipam")
+
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="ippool, bgppeer, node, ... or an alias")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")]
+Files = Annotated[list[str], typer.Option("-f", "--filename", help="file, folder or - ")]
+Namespace = Annotated[str, typer.Option("-n", "--namespace")]
+Output = Annotated[output.Form, typer.Option("-o", "--output")]
+PlainOutput = Annotated[output.PlainForm, typer.Option("-o", "--output")]
+SkipMissing = Annotated[bool, typer.Option("--skip-not-exists", help="absent is fine")]
+
+
+@app.callback()
+def configure(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option(help="the node's configuration file")] = DEFAULT_FILE,
+) -> None:
+    """What every verb starts from."""
+    context.obj = Session(config)
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    cluster_type: Annotated[str, typer.Option(help="ClusterInformation.spec.clusterType")] = (
+        init_verb.DEFAULT_CLUSTER_TYPE
+    ),
+) -> None:
+    """Create what must stand in etcd before the first node; changes nothing that is there."""
+    say(init_verb.init(context.obj, cluster_type))
+
+
+@app.command()
+def get(
+    context: typer.Context,
+    kind: Kind,
+    names: Names = None,
+    form: Output = output.Form.TABLE,
+    namespace: Namespace = "",
+    *,
+    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces")] = False,
+) -> None:
+    """Show objects of a kind."""
+    get_verb.get(
+        context.obj, kind, names or [], form, namespace=namespace, all_namespaces=all_namespaces
+    )
+
+
+@app.command()
+def create(context: typer.Context, files: Files, namespace: Namespace = "") -> None:
+    """Create objects from files."""
+    say(write_verbs.create(context.obj, files, namespace))
+
+
+@app.command()
+def apply(context: typer.Context, files: Files, namespace: Namespace = "") -> None:
+    """Create or replace objects from files."""
+    say(write_verbs.apply(context.obj, files, namespace))
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(metavar="[KIND]")] = "",
+    names: Names = None,
+    files: Annotated[list[str] | None, typer.Option("-f", "--filename")] = None,
+    namespace: Namespace = "",
+    *,
+    skip_missing: SkipMissing = False,
+) -> None:
+    """Delete objects by name or as files name them."""
+    if bool(kind) == bool(files):
+        raise CommandError("delete: give either KIND NAME or -f FILE")
+    if files:
+        say(write_verbs.delete_files(context.obj, files, namespace, skip_missing=skip_missing))
+    else:
+        say(
+            write_verbs.delete_named(
+                context.obj, kind, names or [], namespace, skip_missing=skip_missing
+            )
+        )
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    kind: Kind,
+    name: str,
+    labels: Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-...")],
+    namespace: Namespace = "",
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+) -> None:
+    """Set (key=value) and remove (key-) labels of one object."""
+    say(
+        [
+            label_verb.label(
+                context.obj, kind, name, labels, namespace=namespace, overwrite=overwrite
+            )
+        ]
+    )
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    form: PlainOutput = output.PlainForm.TABLE,
+    *,
+    fleet: Annotated[bool, typer.Option("--all", help="every node, as etcd tells")] = False,
+) -> None:
+    """This node's daemons, sessions and routes; exit status 2 when something is wrong."""
+    if not status_verb.status(context.obj, form, fleet=fleet):
+        raise typer.Exit(SOMETHING_IS_WRONG)
+
+
+@datastore_app.command("accept")
+def accept(context: typer.Context) -> None:
+    """Let frozen daemons go on with the store as it is now."""
+    say([datastore_verbs.accept(context.obj)])
+
+
+@app.command("version")
+def show_version(context: typer.Context) -> None:
+    """Versions of felixctl and of the cluster."""
+    say(version.version(context.obj))
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print what was done, as it is done."""
+    for line in lines:
+        print(line)

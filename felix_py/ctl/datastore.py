@@ -1,0 +1,49 @@
+"""`felixctl datastore accept`: a person says that the present store is the one to go on with."""
+
+from __future__ import annotations
+
+import secrets
+
+from felix_py.ctl.connection import Session
+from felix_py.ctl.errors import CommandError
+from felix_py.datastore.codec import decode
+from felix_py.datastore.codec_json import dumps
+from felix_py.datastore.keys import OWN, ResourceKey
+from felix_py.datastore.model import ClusterInformation, Kind
+from felix_py.datastore.store import ModRevisionIs, Put, Transaction
+
+ACCEPTED = f"{OWN}accepted"
+CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
+
+
+def accept(session: Session) -> str:
+    """Write the accept key for the store as it is now; what was done, for people."""
+    with session.store() as store:
+        found, revision = store.get_many([CLUSTER.path])
+        stored = found[CLUSTER.path]
+        cluster = None if stored is None else decode(CLUSTER, stored.value)
+        if stored is None or not isinstance(cluster, ClusterInformation):
+            raise CommandError(
+                "ClusterInformation(default): not there or invalid; restore the data, or run "
+                "`felixctl init` if this is to be a new cluster"
+            )
+        document = {
+            "clusterGUID": cluster.cluster_guid,
+            "revision": revision,
+            "nonce": secrets.token_hex(16),
+        }
+        outcome = store.transact(
+            Transaction(
+                (ModRevisionIs(CLUSTER.path, stored.mod_revision),),
+                (Put(ACCEPTED, dumps(document)),),
+            )
+        )
+    if not outcome.succeeded:
+        raise CommandError(
+            "ClusterInformation(default): changed just now; look at it and try again"
+        )
+    ready = "" if cluster.datastore_ready else "; datastoreReady is false, so nothing goes on yet"
+    return (
+        f"accepted cluster {cluster.cluster_guid} at revision {revision}: daemons that were frozen go "
+        f"on with it{ready}"
+    )
