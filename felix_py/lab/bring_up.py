@@ -34,8 +34,8 @@ PROGRAMS = (
     *("ip", "nsenter", "unshare", "mount", "sysctl", "etcd", "etcdctl", "openssl"),
     *("bird", "birdc", "vtysh", f"{router.FRR_DAEMONS}/bgpd"),
 )
-SESSIONS_SECONDS = 30.0
-REACH_SECONDS = 30.0
+PROOF_SECONDS = 30.0
+"""How long sessions may take to come up, and after that routes to be everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,16 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
     return prove(home, topology, stages)
 
 
-def prove(home: Home, topology: Topology, stages: Stages) -> Proof:
+def prove(
+    home: Home, topology: Topology, stages: Stages, timeout_seconds: float = PROOF_SECONDS
+) -> Proof:
     """Sessions and routes as the routers report them, everybody reaches everybody, no tunnel."""
     with stages.stage("BGP sessions, as the ToRs report them"):
-        views = wait_sessions(home, topology)
+        views = wait_sessions(home, topology, timeout_seconds)
     expectations = Expectations(home, topology)
     expectations.everything()
     with stages.stage("every pod reaches every pod and both outsides"):
-        complaints = expectations.check(REACH_SECONDS)
+        complaints = expectations.check(timeout_seconds)
         if complaints:
             raise LabError(_some(complaints))
     with stages.stage("no tunnel anywhere"):
@@ -109,9 +111,11 @@ def prove(home: Home, topology: Topology, stages: Stages) -> Proof:
     return Proof(expectations, views, stages.seconds)
 
 
-def wait_sessions(home: Home, topology: Topology) -> tuple[RouterView, ...]:
+def wait_sessions(
+    home: Home, topology: Topology, timeout_seconds: float = PROOF_SECONDS
+) -> tuple[RouterView, ...]:
     """The routers' views once every session is up. Raises LabError naming those that are not."""
-    deadline = time.monotonic() + SESSIONS_SECONDS
+    deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             views = tuple(router.view(home, each) for each in routers(topology))
@@ -122,7 +126,7 @@ def wait_sessions(home: Home, topology: Topology) -> tuple[RouterView, ...]:
         if not missing:
             return views
         if time.monotonic() > deadline:
-            raise LabError(f"after {SESSIONS_SECONDS:.0f} s: {said}")
+            raise LabError(f"after {timeout_seconds:.0f} s: {said}")
         time.sleep(0.2)
 
 

@@ -56,11 +56,15 @@ def up(
 
 
 @app.command()
-def prove(context: typer.Context) -> None:
+def prove(
+    context: typer.Context,
+    seconds: Annotated[float, typer.Option(help="How long it may take to hold.")] = 30.0,
+) -> None:
     """Prove again that everything reaches everything, and show it."""
     home: Home = context.obj
     wanted = inventory.topology_that_is_up(home)
-    report.show(console, home, wanted, bring_up.prove(home, wanted, Stages(console, home)))
+    proof = bring_up.prove(home, wanted, Stages(console, home), timeout_seconds=seconds)
+    report.show(console, home, wanted, proof)
 
 
 @app.command()

@@ -1,0 +1,92 @@
+"""A lab as its user has it: by the command felix-lab alone, and looked at with other tools."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COMMAND_SECONDS = 180
+
+
+class Lab:
+    """One lab under a name of its own; several can stand side by side."""
+
+    def __init__(self, directory: Path, name: str = "") -> None:
+        self.name = name or f"t{secrets.token_hex(3)}"
+        self.directory = directory / self.name
+
+    def felix_lab(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The command, its output captured; a failure shows both outputs."""
+        command = [str(Path(sys.executable).with_name("felix-lab")), "--name", self.name]
+        done = subprocess.run(
+            [*command, "--lab-dir", str(self.directory), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        said = f"felix-lab {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert not check or done.returncode == 0, said
+        return done
+
+    def up(self, topology: str) -> str:
+        """Bring it up; what it printed."""
+        return self.felix_lab("up", topology).stdout
+
+    def down(self) -> None:
+        """Take it down."""
+        self.felix_lab("down")
+
+    def status(self) -> dict[str, Any]:
+        """`status -o json`."""
+        loaded: dict[str, Any] = json.loads(self.felix_lab("status", "-o", "json").stdout)
+        return loaded
+
+    def exec(self, where: str, *command: str) -> str:
+        """What a command wrote inside a node, ToR, pod or etcd."""
+        return self.felix_lab("exec", where, "--", *command).stdout
+
+    def pods(self, node: str | None = None) -> list[dict[str, Any]]:
+        """The pods (of one node), as status names them."""
+        return [pod for pod in self.status()["pods"] if node in (None, pod["node"])]
+
+    def pids(self, node: str, kind: str) -> list[int]:
+        """The processes of a kind on a node."""
+        return [
+            each["pid"]
+            for each in self.status()["processes"]
+            if (each["node"], each["kind"]) == (node, kind)
+        ]
+
+    def etcd(self, prefix: str) -> dict[str, Any]:
+        """Keys below a prefix with their JSON values, read by etcdctl."""
+        lines = self.exec("etcd", "etcdctl", "get", "--prefix", prefix).splitlines()
+        filled = [line for line in lines if line]
+        return {key: json.loads(filled[n + 1]) for n, key in enumerate(filled[:-1]) if n % 2 == 0}
+
+
+def in_netns(netns: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command inside a network namespace by its name."""
+    return subprocess.run(
+        ["nsenter", f"--net=/run/netns/{netns}", "--", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=check,
+    )
+
+
+def eventually(what: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether it becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
