@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from felix_py.datastore.changes import SyncMailbox
-from felix_py.datastore.errors import StoreAway, StoreRefused
+from felix_py.datastore.errors import StoreAway, StoreRefused, StoreWentBack
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.store import Store
 from felix_py.runtime.clock import Clock
@@ -47,6 +47,10 @@ CROWDED_ATTEMPTS = 3
 MAX_READS = 12
 """Rounds of reading before a batch is refused; handle, blocks, list and affinities take four."""
 
+NOTICE_SECONDS = 5.0
+"""After the fence found that the store went back: so long for the syncer to say so too. When it says
+that all is well (an operator accepted the store), the process must start anew with a new fence."""
+
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 """How often an unsettled commit and an open repair are tried again; a request tries at once."""
@@ -73,6 +77,7 @@ class Allocator:
         self._reader = Reader(store, self._view)
         self._commit = Committer(self._view, self._reader, fence)
         self._repair_wanted = True
+        self._went_back: tuple[StoreWentBack, float] | None = None
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
 
     def assign(self, request: AssignRequest, timeout_seconds: float) -> Lease:
@@ -103,6 +108,7 @@ class Allocator:
         changes = self._mailbox.take_all(timeout_seconds)
         self._repair_wanted |= self._view.fold(changes)
         self._waiting.extend(self._inbox.take_all())
+        self._check_fence()
         self._turn()
 
     def status(self) -> dict[str, Any]:
@@ -137,9 +143,9 @@ class Allocator:
             settled = self._commit.settle()
             if settled is not None:
                 self._finish(settled)
-            state = self._view.state
-            if not state.may_act or not self._view.ready:
-                self._fail_waiting(_frozen(state.frozen))
+            reason = self._why_not()
+            if reason is not None:
+                self._fail_waiting(_frozen(reason))
                 return
             self._reader.read(self._view.unread_blocks())
             if self._repair_wanted:
@@ -148,9 +154,33 @@ class Allocator:
         except (StoreAway, StoreRefused) as error:
             log.warning("store away, requests refused", reason=str(error))
             self._fail_waiting(error)
+        except StoreWentBack as error:
+            log.warning("store went back, nothing is given out", reason=str(error))
+            self._answer_all(self._commit.give_up(), _frozen(str(error)))
+            self._fail_waiting(_frozen(str(error)))
+            self._went_back = (error, self._clock.now())
         finally:
             if not self._commit.is_open:
                 self._view.end_round()
+
+    def _why_not(self) -> str | None:
+        """Why nothing may be decided now."""
+        state = self._view.state
+        if self._went_back is not None:
+            return str(self._went_back[0])
+        if not state.may_act:
+            return state.frozen or "the store has not been read yet"
+        return None if self._view.ready else "ClusterInformation is absent or not ready"
+
+    def _check_fence(self) -> None:
+        """Raises StoreWentBack when only a new start with a new fence helps."""
+        if self._went_back is None:
+            return
+        error, since = self._went_back
+        if not self._view.state.may_act:
+            self._went_back = (error, self._clock.now())
+        elif self._clock.now() - since > NOTICE_SECONDS:
+            raise error
 
     def _serve(self) -> None:
         tickets = self._next_tickets()
@@ -170,7 +200,8 @@ class Allocator:
         except StoreAway:
             raise
         except FelixPyError as error:
-            self._answer_all([ticket for ticket, _ in batch.answers + batch.refused], error)
+            gone_back = isinstance(error, StoreWentBack)
+            self._answer_all(batch.asked, _frozen(str(error)) if gone_back else error)
             raise
         self._finish(settled)
 
@@ -198,7 +229,7 @@ class Allocator:
         """Answer a batch that committed; put one that lost back to the front."""
         batch = settled.batch
         if settled.revision is None:
-            self._again([ticket for ticket, _ in batch.answers + batch.refused])
+            self._again(batch.asked)
             return
         for ticket, error in batch.refused:
             self._counts["refused"] += 1
@@ -257,6 +288,5 @@ class Allocator:
             ticket.answer(error)
 
 
-def _frozen(reason: str | None) -> Frozen:
-    why = reason or "the store is not read yet, or ClusterInformation is not ready"
-    return Frozen(f"no address decision now: {why}; try again later")
+def _frozen(reason: str) -> Frozen:
+    return Frozen(f"no address decision now: {reason}; try again later")

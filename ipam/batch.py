@@ -43,6 +43,11 @@ class Batch(Generic[A]):
     missing: list[MissingFacts] = field(default_factory=list)
     """Not empty: read these and decide the whole batch again."""
 
+    @property
+    def asked(self) -> list[A]:
+        """Everybody whose answer depends on this transaction."""
+        return [each for each, _ in self.answers] + [each for each, _ in self.refused]
+
 
 def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
     """Decide requests in their order, each on what those before it leave."""

@@ -66,7 +66,7 @@ class Committer:
     @property
     def unsettled(self) -> list[Ticket]:
         """Those whose answer waits for the fence."""
-        return [ticket for ticket, _ in self._open.batch.answers] if self._open else []
+        return self._open.batch.asked if self._open else []
 
     @property
     def is_open(self) -> bool:
@@ -106,6 +106,11 @@ class Committer:
         self._reader.read(open_.keys)
         facts = [self._view.get(key) for key in open_.keys]
         return self._close(max((fact.mod_revision for fact in facts if fact), default=0))
+
+    def give_up(self) -> list[Ticket]:
+        """Nobody can say any more what became of the open batch; those who waited for it."""
+        tickets, self._open = self.unsettled, None
+        return tickets
 
     def _close(self, revision: int | None) -> Settled:
         assert self._open is not None, "only an open batch is closed"

@@ -48,6 +48,7 @@ class SimpleFence:
         self._revision = store.put(self._key, b"0")
         self._sent = 0
         self.commits = 0
+        self.error: Exception | None = None
 
     def commit(
         self,
@@ -55,6 +56,8 @@ class SimpleFence:
         writes: Sequence[Write],
         on_failure_get: Sequence[str] = (),
     ) -> Outcome:
+        if self.error is not None:
+            raise self.error
         self._sent += 1
         mine = ModRevisionIs(self._key, self._revision)
         put = Put(self._key, str(self._sent).encode())

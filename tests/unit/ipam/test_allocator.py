@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from felix_py.datastore import codec
-from felix_py.datastore.errors import StoreAway
+from felix_py.datastore.errors import StoreAway, StoreWentBack
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import HandleId, IPAddress, IPPool, Kind, NodeName
 from felix_py.datastore.store import KeyValue
@@ -434,3 +435,52 @@ def test_a_lease_says_which_request_it_answers() -> None:
     lease = machine(cluster()).assign("h1")
     assert isinstance(lease, Lease)
     assert lease.handle_id == "h1"
+
+
+def test_a_fence_that_finds_an_older_store_freezes_and_then_asks_for_a_new_start() -> None:
+    made = cluster()
+    a = machine(made)
+    a.assign("h1")
+
+    a.fence.error = StoreWentBack("session at revision 3, was at 9")
+    with pytest.raises(Frozen, match="was at 9"):
+        a.assign("h2")
+    a.sync(frozen="went back")
+    a.clock.advance(60)
+    a.step()
+    a.sync()
+    a.step()
+    a.clock.advance(6)
+    with pytest.raises(StoreWentBack):
+        a.step()
+
+
+def test_after_the_thread_ends_everybody_is_told() -> None:
+    made = cluster()
+    a = machine(made)
+    a.submit(AssignRequest(HandleId("h1"), {}))
+    ticket = a.submit(AssignRequest(HandleId("h2"), {}))
+    stop = threading.Event()
+    stop.set()
+    a.allocator.run(stop)
+    with pytest.raises(GaveUp, match="stopped"):
+        ticket.wait(0)
+    with pytest.raises(GaveUp, match="stopped"):
+        a.allocator.assign(AssignRequest(HandleId("h3"), {}), 1)
+
+
+def test_a_thread_answers_callers_on_other_threads() -> None:
+    made = cluster()
+    a = machine(made)
+    a.sync()
+    stop = threading.Event()
+    owner = threading.Thread(target=a.allocator.run, args=(stop,))
+    owner.start()
+    try:
+        lease = a.allocator.assign(AssignRequest(HandleId("h1"), {}), 5)
+        released = a.allocator.release(ReleaseRequest(HandleId("h1")), 5)
+    finally:
+        stop.set()
+        owner.join(5)
+    assert addresses(lease) == addresses(released) == ["10.0.0.0"]
+    assert a.allocator.status()["assigned"] == 1
