@@ -70,6 +70,8 @@ def assemble(
     store = EtcdStore.connect(settings.datastore)
     resources.callback(store.close)
     kernel = resources.enter_context(Pyroute2Kernel())
+    links = NetlinkPodLinks()
+    resources.callback(links.close)
     mailbox = ObservedMailbox()
     fence = Fence(store, node, machine_id)
     allocator = Allocator(store, fence, node, mailbox, clock)
@@ -77,7 +79,7 @@ def assemble(
         node=node,
         addresses=allocator,
         store=store,
-        veths=PodVeths(kernel, NetlinkPodLinks()),
+        veths=PodVeths(kernel, links),
         records=Records(run_dir),
         pending=PendingDels(settings.node.state_dir),
         clock=clock,

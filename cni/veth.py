@@ -3,7 +3,7 @@
 Things that have gone wrong for others, and that this module is shaped by:
 - a link of the same name may belong to another container: only the alias says whose it is;
 - proxy ARP does not answer on a host without a default route: the pod gets a permanent neighbour;
-- deleting one veth waits some 20 ms for the kernel's RCU: deletions that meet are done in one go.
+- deleting one veth waits some 20 ms for the kernel: the port deletes what meets in one request.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 from cni.errors import LinkTaken, UnknownContainer
+from cni.together import Together
 from felix_py.datastore.model import HandleId, IPAddress
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Link, PodSpec, PutRoute, Route, VethSpec
@@ -66,54 +66,13 @@ class PodNetwork:
         )
 
 
-@dataclass(slots=True)
-class _Deletion:
-    index: int
-    done: bool = False
-    error: BaseException | None = None
-
-
-@dataclass(slots=True)
-class GroupedDeletion:
-    """Whoever comes while a deletion is under way waits, and the next one takes all of them."""
-
-    delete_links: Callable[[Sequence[int]], None]
-    _waiting: list[_Deletion] = field(default_factory=list)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
-
-    def delete(self, index: int) -> None:
-        """Gone when this returns. Raises KernelRefused."""
-        mine = _Deletion(index)
-        with self._guard:
-            self._waiting.append(mine)
-        with self._turn:
-            if not mine.done:
-                self._delete_all_waiting()
-        if mine.error is not None:
-            raise mine.error
-
-    def _delete_all_waiting(self) -> None:
-        with self._guard:
-            batch, self._waiting = self._waiting, []
-        try:
-            self.delete_links([deletion.index for deletion in batch])
-        except BaseException as error:
-            for deletion in batch:
-                deletion.error = error
-            raise
-        finally:
-            for deletion in batch:
-                deletion.done = True
-
-
 class PodVeths:
     """Builds, recognises and removes pods' links. Safe to use from several threads."""
 
     def __init__(self, kernel: Kernel, links: PodLinks) -> None:
         self._kernel = kernel
         self._links = links
-        self._deletion = GroupedDeletion(links.delete)
+        self._forgetting = Together(links.forget_connections)
         own = Path("/proc/thread-self/ns/net").stat()
         self._own_namespace = (own.st_dev, own.st_ino)
 
@@ -186,12 +145,12 @@ class PodVeths:
 
     def remove(self, index: int) -> None:
         """Delete the pair; its addresses and routes go with it."""
-        self._deletion.delete(index)
+        self._links.delete([index])
 
     def forget_connections(self, addresses: Sequence[IPAddress]) -> None:
         """Drop the tracked connections of these addresses: the next owner must not inherit them."""
         if addresses:
-            self._links.forget_connections(addresses)
+            self._forgetting.do(addresses)
 
     def _route_differences(self, wanted: PodNetwork, index: int) -> list[str]:
         routes = [pod_route(address, index) for address in wanted.addresses]

@@ -22,6 +22,7 @@ from tests.support.etcd import EtcdServer
 
 REPOSITORY = Path(__file__).parents[3]
 NODE = "node-1"
+ADDRESS = "192.0.2.1"
 POOL = "10.244.0.0/16"
 READY_SECONDS = 20.0
 RESOURCES = "/calico/resources/v3/projectcalico.org"
@@ -63,6 +64,7 @@ class CniNode:
         with ExitStack() as undo:
             self.namespace = netns.create(prefix="fxt-node")
             undo.callback(netns.delete, self.namespace)
+            netns.address(self.namespace, "lo", f"{ADDRESS}/32")
             undo.enter_context(inside(self.namespace))
             undo.enter_context(self.etcd)
             undo.callback(self.stop_server)
@@ -199,7 +201,7 @@ class CniNode:
                 "default",
                 {"clusterGUID": "0123456789abcdef0123456789abcdef", "datastoreReady": True},
             ),
-            ("Node", NODE, {"bgp": {"ipv4Address": "192.0.2.1/24"}}),
+            ("Node", NODE, {"bgp": {"ipv4Address": f"{ADDRESS}/24"}}),
             (
                 "IPPool",
                 "pool-1",
