@@ -159,8 +159,11 @@ class NetlinkSocket:
         Raises DumpInterrupted when it was torn DUMP_ATTEMPTS times, KernelRefused when refused.
         """
         for _ in range(DUMP_ATTEMPTS):
-            with self._lock:
-                found = self._dump_once(doing, message, read)
+            try:
+                with self._lock:
+                    found = self._dump_once(doing, message, read)
+            except OSError as error:
+                raise KernelRefused(doing, error.errno or errno.EIO) from error
             if found is not None:
                 return found
         raise DumpInterrupted(doing)
@@ -176,8 +179,11 @@ class NetlinkSocket:
         for sequence, (kind, flags, body) in enumerate(messages, first):
             wanted = flags | REQUEST | (ACK if sequence == last else 0)
             chunks += (HEADER.pack(16 + len(body), kind, wanted, sequence & 0xFFFFFFFF, 0), body)
-        self._socket.send(b"".join(chunks))
         answers: list[Refusal | None] = [None] * len(messages)
+        try:
+            self._socket.send(b"".join(chunks))
+        except OSError as error:
+            return [Refusal(error.errno or errno.EIO)] * len(messages)
         self._collect(first, answers, replies)
         return answers
 
