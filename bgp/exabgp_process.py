@@ -36,6 +36,8 @@ CONFIRM_TRIES = 10
 """Reloads without effect before ExaBGP is restarted; graceful restart covers that."""
 RETRY_SECONDS = 5.0
 """A configuration that could not be written or was refused is tried again after this."""
+DEFAULT_HOLD_SECONDS = 90
+"""Where no session has a hold time, an ExaBGP that does not answer is noticed as if one had this."""
 ASSUMED_RESTART_SECONDS = 120
 """`show neighbor json` says whether a peer restarts gracefully, not for how long."""
 
@@ -123,8 +125,8 @@ class ExabgpProcess:
 
     def step(self, now: float) -> None:
         """Do what is due; never blocks for longer than a file takes to be written."""
-        longest = max((peering.hold_seconds for peering in self._wanted or ()), default=90)
-        self._watch.step(now, longest / 3)
+        holds = [one.hold_seconds for one in self._wanted or () if one.hold_seconds]
+        self._watch.step(now, min(holds, default=DEFAULT_HOLD_SECONDS) / 3)
         if self._wanted is None:
             return
         if self._candidate is not None:
@@ -193,7 +195,11 @@ class ExabgpProcess:
         log.info("exabgp configuration in place", peers=len(peerings))
         self._applied = peerings
         self._confirm_at, self._tries = now, 0
-        if self._wanted == peerings and self.problem.startswith(("ExaBGP", "configuration")):
+        self._solved()
+
+    def _solved(self) -> None:
+        """A problem of ExaBGP's is over; one of a peering stays until the next `want`."""
+        if self._wanted == self._applied and self.problem.startswith(("ExaBGP", "configuration")):
             self.problem = ""
 
     def _give_up(self, problem: str, now: float) -> None:
@@ -209,7 +215,8 @@ class ExabgpProcess:
             self.problem = "ExaBGP does not take the new configuration; it is restarted"
             log.error("exabgp ignores reloads", tries=self._tries)
             self._watch.kill("it ignores reloads")
-            self._tries = 0
+            self._tries, self._confirm_at = 0, now + RETRY_SECONDS
+            return
         self._tries += 1
         self._confirm_at = now + CONFIRM_EVERY_SECONDS
         self._dialogue.ask("reload", alone=True)
@@ -225,6 +232,7 @@ class ExabgpProcess:
             (peer, local, mine, theirs, hold) for peer, local, mine, theirs, _, hold in wanted
         }:
             self._confirm_at = None
+            self._solved()
             for peer in self._leaving:
                 self._speaker.stay(peer)
                 if peer not in {one.peer for one in shown}:

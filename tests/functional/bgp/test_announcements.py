@@ -19,9 +19,9 @@ RICH = {
     "192.168.1.0/26": SELF,
     "192.168.2.0/26": Attributes("10.99.0.1", med=5),
     "192.168.3.0/26": Attributes("10.99.0.1", local_preference=200),
-    "192.168.4.0/26": Attributes("10.99.0.1", as_path=(64512, 65009)),
+    "192.168.4.0/26": Attributes("10.99.0.1", as_path=(65008, 65009)),
     "192.168.5.0/26": Attributes("10.99.0.1", communities=("64512:7", "no-export", "64512:1:2")),
-    "192.168.6.0/26": Attributes("10.99.0.9", (64512, 65009), 50, 7, ("64512:1",)),
+    "192.168.6.0/26": Attributes("10.99.0.9", (65008, 65009), 50, 7, ("64512:1",)),
     "fd12::/64": Attributes("fd99::1", med=5, communities=("64512:7",)),
 }
 
@@ -37,7 +37,7 @@ def test_what_exabgp_holds_is_read_back_as_it_was_said(wire: Wire, node: BgpNode
         before = bird.routes("protocol", "node")
         own = ["64512"] if asn != 64512 else []
         assert before["192.168.1.0/26"].attributes["as_path"].split() == own
-        assert before["192.168.4.0/26"].attributes["as_path"].split() == ["64512", "65009"]
+        assert before["192.168.4.0/26"].attributes["as_path"].split() == ["65008", "65009"]
         assert before["192.168.2.0/26"].attributes["med"] == "5"
         assert "(64512,7)" in before["192.168.5.0/26"].attributes["community"]
         assert before["192.168.5.0/26"].attributes["large_community"] == "(64512, 1, 2)"
