@@ -57,7 +57,11 @@ def configuration(topology: Topology, reached: etcd.Access) -> dict[str, Any]:
             "certFile": "/etc/felix-py/etcd/client.pem",
             "keyFile": "/etc/felix-py/etcd/client-key.pem",
         }
-    return {"datastore": datastore, "log": {"level": "info", "form": "json"}}
+    return {
+        "datastore": datastore,
+        "log": {"level": "info", "form": "json"},
+        "cni": {"binDir": "/opt/cni/bin", "confDir": "/etc/cni/net.d"},
+    }
 
 
 def configure(home: Home, topology: Topology, name: str) -> None:
@@ -92,11 +96,19 @@ def wait_in_sync(home: Home, names: list[str]) -> None:
         if waiting and time.monotonic() > deadline:
             name, daemon = min(waiting)
             raise LabError(
-                f"{name}: {daemon} has not read etcd after {READY_SECONDS:.0f} s; "
-                f"see {home.log(name, daemon)}"
+                f"{name}: {daemon} has not read etcd after {READY_SECONDS:.0f} s; it last said: "
+                f"{last_line(home.log(name, daemon))}\nits log: {home.log(name, daemon)}"
             )
         if waiting:
             time.sleep(0.05)
+
+
+def last_line(log: Path) -> str:
+    """The end of a log, for an error message."""
+    if not log.exists():
+        return "nothing"
+    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
+    return lines[-1][-400:] if lines else "nothing"
 
 
 def _in_sync(home: Home, name: str, daemon: str) -> bool:

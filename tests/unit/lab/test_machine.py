@@ -40,6 +40,7 @@ def test_a_nodes_configuration_names_etcd_and_nothing_of_the_lab() -> None:
     assert node.configuration(lab, Access("http://172.31.0.1:2379")) == {
         "datastore": {"endpoints": ["http://172.31.0.1:2379"]},
         "log": {"level": "info", "form": "json"},
+        "cni": {"binDir": "/opt/cni/bin", "confDir": "/etc/cni/net.d"},
     }
 
 
