@@ -1,6 +1,6 @@
 """What a daemon has seen of the store, kept in the run directory over restarts.
 
-<runDir>/history/<daemon>.json: {"clusterGUID", "highest", "acceptedNonce"}. No fsync: after a reboot
+<runDir>/history/<daemon>.json: {"clusterGUID", "highest", "nonces"}. No fsync: after a reboot
 the kernel holds nothing of ours either, so there is nothing that an old store could make us delete.
 """
 
@@ -18,6 +18,8 @@ from felix_py.datastore.errors import StoreWentBack
 
 WRITE_INTERVAL_SECONDS = 1.0
 """Revisions rise all the time; at most one write in this time. A crash forgets the rest."""
+MAX_NONCES = 100
+"""Accept keys remembered; the oldest is forgotten then. Operators write one per lost store."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +27,7 @@ log = structlog.get_logger(__name__)
 class _Kept(msgspec.Struct):
     cluster_guid: str = msgspec.field(default="", name="clusterGUID")
     highest: int = 0
-    nonce: str = msgspec.field(default="", name="acceptedNonce")
+    nonces: tuple[str, ...] = ()
 
 
 class History:
@@ -48,10 +50,9 @@ class History:
         """The highest revision seen; 0 before the first `observe`."""
         return self._kept.highest
 
-    @property
-    def nonce(self) -> str:
-        """The nonce of the accept key last seen; the same one is never obeyed again."""
-        return self._kept.nonce
+    def knows_nonce(self, nonce: str) -> bool:
+        """True for the nonce of an accept key seen before; it is never obeyed again."""
+        return nonce in self._kept.nonces
 
     def objection(self, guid: str, revision: int) -> str | None:
         """Why a store of this GUID at this revision cannot be the one we know; None: it can."""
@@ -73,24 +74,28 @@ class History:
         if (guid, revision) == (self._kept.cluster_guid, self._kept.highest):
             return
         urgent = guid != self._kept.cluster_guid
-        self._kept = _Kept(guid, revision, self._kept.nonce)
+        self._kept = _Kept(guid, revision, self._kept.nonces)
         self._write(urgent=urgent)
 
     def accept(self, guid: str, revision: int, nonce: str = "") -> None:
         """Go on with this store, whatever was seen before; an operator said so."""
-        self._kept = _Kept(guid, revision, nonce or self._kept.nonce)
+        self._kept = _Kept(guid, revision, self._with(nonce))
         self._write(urgent=True)
 
     def saw_nonce(self, nonce: str) -> None:
-        """Remember an accept key that was there while the store was fine."""
-        if nonce != self._kept.nonce:
-            self._kept = _Kept(self._kept.cluster_guid, self._kept.highest, nonce)
+        """Remember an accept key that was there while the store was fine; empty: there is none."""
+        if nonce and nonce not in self._kept.nonces:
+            self._kept = _Kept(self._kept.cluster_guid, self._kept.highest, self._with(nonce))
             self._write(urgent=True)
 
     def flush(self) -> None:
         """Write what was held back."""
         if self._dirty:
             self._write(urgent=True)
+
+    def _with(self, nonce: str) -> tuple[str, ...]:
+        known = tuple(each for each in self._kept.nonces if each != nonce)
+        return (*known, *((nonce,) if nonce else ()))[-MAX_NONCES:]
 
     def _read(self) -> _Kept:
         try:

@@ -106,7 +106,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Changes up to and including `revision`, all of it complete; may be empty (progress)."""
+    """Changes up to and including `revision`; may be empty (progress).
+
+    Complete for a watch of one prefix. With several, changes of another prefix at or before that
+    revision may still follow: etcd keeps the order per prefix, and between prefixes as a rule only.
+    """
 
     events: tuple[Event, ...]
     revision: int
