@@ -33,13 +33,14 @@ class Wire:
         asn: int = 64512,
         options: tuple[str, ...] = (),
         routes: tuple[str, ...] = (),
+        prefix: str = "10.99.0.",
     ) -> Bird:
         """A BIRD that peers with the node: `left` is 10.99.0.2, `right` 10.99.0.3."""
         number = {"left": 2, "right": 3}[side]
-        own = f"10.99.0.{number}"
+        own, node = f"{prefix}{number}", f"{prefix}1"
         text = configuration(
-            own,
-            session("node", own, "10.99.0.1", asn=asn, neighbor_asn=64512, options=options),
+            f"10.99.0.{number}",
+            session("node", own, node, asn=asn, neighbor_asn=64512, options=options),
             routes=routes,
         )
         return Bird(getattr(self, side), self.directory / side, text)

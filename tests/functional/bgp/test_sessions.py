@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.bgp.conftest import SELF, SELF6, Wire, peering
+from tests.support import netns
 from tests.support.bgp_node import EXABGP_UID, BgpNode
 from tests.support.bird import until
 
@@ -132,3 +133,25 @@ def test_ttl_security_works_with_bird(wire: Wire, node: BgpNode) -> None:
         agent = node.start_agent()
         agent.want([peering(2, peer_as=65002, ttl_security=1)])
         until(lambda: bird.established("node"))
+
+
+def test_a_session_over_ipv6_carries_ipv6_routes(wire: Wire, node: BgpNode) -> None:
+    with wire.bird("left", prefix="fd99::", routes=("fd20::/64",)) as bird:
+        agent = node.start_agent()
+        over6 = peering(2, peer=ip_address("fd99::2"), local=ip_address("fd99::1"), password="")
+        agent.want([over6])
+        agent.say("fd99::2", {"fd12::/64": SELF6})
+        until(lambda: agent.speaker.settled(ip_address("fd99::2")))
+        until(lambda: bird.routes("protocol", "node")["fd12::/64"].next_hop == "fd99::1")
+        until(lambda: agent.received.get(ip_network("fd20::/64")) == "fd99::2")
+
+
+def test_a_peer_that_can_only_connect_to_us_gets_its_session(wire: Wire, node: BgpNode) -> None:
+    with wire.bird("left", options=('password "both ways"',)) as bird:
+        netns.run(wire.left, "nft", "add table inet t")
+        netns.run(wire.left, "nft", "add chain inet t in { type filter hook input priority 0; }")
+        netns.run(wire.left, "nft", "add rule inet t in tcp dport 179 drop")
+        bird.ask("restart", "node")
+        agent = node.start_agent()
+        agent.want([peering(2, password="both ways")])
+        until(lambda: bird.established("node"), 20)
