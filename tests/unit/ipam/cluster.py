@@ -28,10 +28,11 @@ from felix_py.datastore.model import (
     NodeName,
     Stored,
 )
-from felix_py.datastore.store import Compare, ModRevisionIs, Outcome, Put, Transaction, Write
+from felix_py.datastore.store import Compare, ModRevisionIs, Outcome, Put, Store, Transaction, Write
 from felix_py.runtime.clock import FakeClock
 from felix_py.runtime.mailbox import Mailbox
 from ipam.allocator import Allocator, watched_prefixes
+from ipam.commit import NodeFence
 from ipam.pool import StartIndex, start_index
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Ticket
@@ -42,10 +43,10 @@ AT = "2026-01-01T00:00:00Z"
 class SimpleFence:
     """What the allocator needs of a fence: a session key compared and replaced by every commit."""
 
-    def __init__(self, store: MemoryStore, node: NodeName) -> None:
+    def __init__(self, store: Store, node: NodeName) -> None:
         self._store = store
         self._key = SessionKey(node).path
-        self._revision = store.put(self._key, b"0")
+        self._revision = store.transact(Transaction((), (Put(self._key, b"0"),))).revision
         self._sent = 0
         self.commits = 0
         self.error: Exception | None = None
@@ -138,26 +139,40 @@ class Cluster:
 
 
 class Machine:
-    """One node's allocator, its thread's steps taken by the test."""
+    """One node's allocator on any store, its thread's steps taken by the test."""
 
-    def __init__(self, cluster: Cluster, name: str, *, start_at: StartIndex = start_index) -> None:
-        self.cluster = cluster
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        *,
+        start_at: StartIndex = start_index,
+        fence: NodeFence | None = None,
+    ) -> None:
+        self.store = store
         self.name = NodeName(name)
         self.clock = FakeClock()
         self.mailbox: SyncMailbox = Mailbox()
-        self.fence = SimpleFence(cluster.store, self.name)
+        self.fence = fence or SimpleFence(store, self.name)
         self.allocator = Allocator(
-            cluster.store, self.fence, self.name, self.mailbox, self.clock, start_at=start_at
+            store, self.fence, self.name, self.mailbox, self.clock, start_at=start_at
         )
         self._known: set[Key] = set()
 
+    @property
+    def commits(self) -> int:
+        """Transactions of this machine that committed."""
+        assert isinstance(self.fence, SimpleFence)
+        return self.fence.commits
+
     def sync(self, frozen: str | None = None) -> None:
         """Deliver what a syncer would have delivered by now."""
-        self.cluster.store.faults.away, away = False, self.cluster.store.faults.away
         present: set[Key] = set()
-        revision = self.cluster.store.revision
+        revision = 0
         for prefix in watched_prefixes(self.name):
-            for item in self.cluster.store.list(prefix).items:
+            listing = self.store.list(prefix)
+            revision = listing.revision
+            for item in listing.items:
                 key = parse(item.key)
                 if key is None:
                     continue
@@ -172,7 +187,6 @@ class Machine:
             self.mailbox.put(key, Change(None))
         self._known = present
         self.mailbox.put(STORE_STATE, StoreState(True, True, frozen, revision))
-        self.cluster.store.faults.away = away
 
     def submit(self, request: AssignRequest | ReleaseRequest) -> Ticket:
         ticket = Ticket(request, self.clock.now() + 60)
@@ -194,7 +208,8 @@ class Machine:
         return ticket.wait(0)
 
     def assign(self, handle: str, **fields: Any) -> Lease:
-        request = AssignRequest(HandleId(handle), {"node": self.name}, **fields)
+        attributes = fields.pop("attributes", {"node": self.name})
+        request = AssignRequest(HandleId(handle), attributes, **fields)
         answer = self.ask(request)
         assert isinstance(answer, Lease)
         return answer

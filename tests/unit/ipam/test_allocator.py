@@ -26,7 +26,7 @@ from ipam.errors import (
     PoolExhausted,
 )
 from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest
-from tests.unit.ipam.cluster import Cluster, Machine, addresses
+from tests.unit.ipam.cluster import Cluster, Machine, SimpleFence, addresses
 
 ENDPOINT = ResourceKey(Kind.WORKLOAD_ENDPOINT, "a-k8s-pod-eth0", "default")
 
@@ -45,7 +45,7 @@ def cluster(*, block_size: int = 29, cidr: str = "10.0.0.0/24") -> Cluster:
 
 
 def machine(made: Cluster, name: str = "a") -> Machine:
-    return Machine(made, name, start_at=first)
+    return Machine(made.store, name, start_at=first)
 
 
 def endpoint_for(container: str) -> EndpointDraft:
@@ -93,7 +93,7 @@ def test_many_requests_fold_into_few_transactions() -> None:
     tickets = [a.submit(AssignRequest(HandleId(f"h{i}"), {})) for i in range(64)]
     a.settle_down(4)
     leases = [ticket.wait(0) for ticket in tickets]
-    assert a.fence.commits <= 2
+    assert a.commits <= 2
     given = {addresses(lease)[0] for lease in leases}
     assert len(given) == 64
 
@@ -223,7 +223,7 @@ def test_whatever_was_decided_on_is_compared(what: str) -> None:
     made = cluster()
     a = machine(made)
     a.assign("h1")
-    before = a.fence.commits
+    before = a.commits
     if what == "config":
         made.config(strict_affinity=False, auto_allocate_blocks=True)
     elif what == "pool":
@@ -242,7 +242,7 @@ def test_whatever_was_decided_on_is_compared(what: str) -> None:
         made.store.put(key, stored.value)
     ticket = a.submit(AssignRequest(HandleId("h2"), {}))
     a.step()
-    assert a.fence.commits == before
+    assert a.commits == before
     a.settle_down(3)
     if what in ("pool", "cluster"):
         with pytest.raises((NoQualifiedPool, Frozen)):
@@ -442,6 +442,7 @@ def test_a_fence_that_finds_an_older_store_freezes_and_then_asks_for_a_new_start
     a = machine(made)
     a.assign("h1")
 
+    assert isinstance(a.fence, SimpleFence)
     a.fence.error = StoreWentBack("session at revision 3, was at 9")
     with pytest.raises(Frozen, match="was at 9"):
         a.assign("h2")

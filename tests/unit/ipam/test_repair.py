@@ -17,7 +17,7 @@ def used() -> tuple[Cluster, Machine]:
     made.pool("v4", "10.0.0.0/29", 29)
     made.node("a")
     made.node("b")
-    a = Machine(made, "a")
+    a = Machine(made.store, "a")
     a.assign("h1")
     return made, a
 
@@ -57,7 +57,7 @@ def test_an_affinity_without_a_block_is_dropped(state: str) -> None:
     made, _ = used()
     made.store.delete(BLOCK)
     set_state(made, state)
-    fresh = Machine(made, "a")
+    fresh = Machine(made.store, "a")
     fresh.sync()
     fresh.settle_down(2)
     assert made.affinities() == {}
@@ -69,7 +69,7 @@ def test_an_affinity_whose_block_is_not_ours_is_dropped(affinity: bytes) -> None
     stored = made.store.get(BLOCK)
     assert stored is not None
     made.store.put(BLOCK, stored.value.replace(b'"host:a"', affinity))
-    fresh = Machine(made, "a")
+    fresh = Machine(made.store, "a")
     fresh.sync()
     fresh.settle_down(2)
     assert made.affinities() == {}
@@ -79,11 +79,11 @@ def test_an_affinity_whose_block_is_not_ours_is_dropped(affinity: bytes) -> None
 def test_an_affinity_whose_block_cannot_be_read_is_left_alone() -> None:
     made, _ = used()
     made.store.put(BLOCK, b"{}")
-    fresh = Machine(made, "a")
+    fresh = Machine(made.store, "a")
     fresh.sync()
     fresh.settle_down(3)
     assert made.affinities() == {"a/ipv4/block/10.0.0.0-29": "confirmed"}
-    assert fresh.fence.commits == 0
+    assert fresh.commits == 0
 
 
 def test_an_empty_block_in_a_pool_that_left_the_node_is_released_without_an_add() -> None:
