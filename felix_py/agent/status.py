@@ -107,7 +107,7 @@ def warnings(
     return found[:MAX_NAMED]
 
 
-def _failed_routes(kernel: KernelReport) -> list[dict[str, object]]:
+def _failed_routes(kernel: KernelReport) -> list[dict[str, str]]:
     return [
         {"prefix": str(key.prefix), "reason": str(refused)}
         for key, refused in sorted(kernel.failed_routes.items(), key=lambda item: str(item[0]))

@@ -37,6 +37,10 @@ SELDOM_UPLINKS = re.compile(
 """Not guessed at when nothing points there (Calico's list of interfaces to skip)."""
 
 
+NO_SUBNET = "; host prefix"
+"""Ends the way an address was found when the host gives it no subnet."""
+
+
 class BadMethod(RefusedError):
     """The configured way of finding the address cannot be understood."""
 
@@ -67,6 +71,7 @@ class Recorded:
 
     interface: IPInterface
     method: str
+    how: str
     steady: bool
 
 
@@ -101,7 +106,7 @@ def detect(version: int, method: str, view: HostView, recorded: Recorded | None)
     if recorded is not None and recorded.method == method and recorded.steady:
         kept = candidates.exactly(recorded.interface)
         if kept is not None:
-            return _finish(Detection(kept, f"{method}: as recorded before"), candidates)
+            return _finish(Detection(kept, recorded.how), candidates)
     return _finish(_look(method, candidates), candidates)
 
 
@@ -133,7 +138,8 @@ def _finish(found: Detection, candidates: _Candidates) -> Detection:
         f"{interface}: the host gives this address no subnet, so no other node counts as being on "
         f"the same subnet; set felix.ipv{interface.version}Address to the address with its prefix"
     )
-    return Detection(interface, f"{found.how}; host prefix", warning, found.steady)
+    how = found.how.removesuffix(NO_SUBNET) + NO_SUBNET
+    return Detection(interface, how, warning, found.steady)
 
 
 class _Candidates:

@@ -52,7 +52,7 @@ def recorded_in(annotations: Mapping[str, str], version: int) -> Recorded | None
         return None
     if interface.version != version:
         return None
-    return Recorded(interface, method, entry.get("steady") is True)
+    return Recorded(interface, method, str(entry.get("found", "")), entry.get("steady") is True)
 
 
 def holder_of(

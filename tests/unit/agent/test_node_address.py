@@ -115,18 +115,22 @@ def test_a_host_prefix_without_any_subnet_is_never_silent() -> None:
     found = detect(4, "auto", view(DEFAULT, addresses=addresses), None)
     assert str(found.interface) == "10.9.0.4/32"
     assert "10.9.0.4/32" in (found.warning or "")
+    kept = Recorded(ip_interface("10.9.0.4/32"), "auto", found.how, steady=True)
+    assert detect(4, "auto", view(DEFAULT, addresses=addresses), kept) == found
     assert "felix.ipv4Address" in (found.warning or "")
 
 
 def recorded(
     text: str = "192.168.50.11/24", method: str = "auto", *, steady: bool = True
 ) -> Recorded:
-    return Recorded(ip_interface(text), method, steady)
+    return Recorded(ip_interface(text), method, "default route via eth0", steady)
 
 
 def test_a_new_default_route_does_not_move_a_running_node() -> None:
     elsewhere = view(underlay("0.0.0.0/0", 3, "10.1.0.1"))
-    assert str(detect(4, "auto", elsewhere, recorded()).interface) == "192.168.50.11/24"
+    found = detect(4, "auto", elsewhere, recorded())
+    assert str(found.interface) == "192.168.50.11/24"
+    assert found.how == "default route via eth0"
 
 
 @pytest.mark.parametrize(
