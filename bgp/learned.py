@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from bgp.calc.learned_routes import Refusal, decide
 from bgp.calc.terms import Policy, Rank, Terms, build, limit_rank, rank, with_blocks
-from bgp.model import IPAddress, IPNetwork, Peering
+from bgp.model import IPAddress, IPNetwork
 from bgp.rib_in import RibIn
 from bgp.state import Dirty, Snapshot
 
@@ -24,8 +24,6 @@ class Learned:
         self._rib = rib
         self._policy = policy
         self._terms: Terms | None = None
-        self._peerings: dict[IPAddress, Peering] = {}
-        self._dirty: dict[IPNetwork, None] = {}
         self._limits: dict[IPAddress, Rank] = {}
         self._next_hops: dict[IPNetwork, NextHops] = {}
         self._refused: dict[IPNetwork, tuple[tuple[IPAddress, Refusal], ...]] = {}
@@ -35,16 +33,6 @@ class Learned:
         """Prefix -> BGP next hops, of every prefix that is to have a route."""
         return self._next_hops
 
-    def listen_to(self, peerings: Iterable[Peering]) -> None:
-        """The sessions there should be; a changed one has its paths judged again."""
-        now = {peering.peer: peering for peering in peerings}
-        for address, peering in now.items():
-            before = self._peerings.get(address)
-            if before is not None and before != peering:
-                self._dirty.update(dict.fromkeys(self._rib.prefixes_of(address)))
-        self._peerings.clear()
-        self._peerings.update(now)
-
     def update(
         self,
         snapshot: Snapshot,
@@ -53,14 +41,10 @@ class Learned:
     ) -> dict[IPNetwork, NextHops]:
         """Decide what is dirty; prefixes whose next hops changed, () for those that lose theirs."""
         prefixes = self._rib.take_dirty()
-        prefixes.update(self._dirty)
-        self._dirty = {}
         if prefixes or dirty.everything_learned:
             self._count(prefixes)
         if dirty.everything_learned or self._terms is None:
-            self._terms = build(
-                snapshot, self._peerings, host_addresses, self._policy, self._limits
-            )
+            self._terms = build(snapshot, host_addresses, self._policy, self._limits)
             prefixes = dict.fromkeys([*self._rib.prefixes(), *self._next_hops, *self._refused])
         elif dirty.own_blocks:
             self._terms = with_blocks(self._terms, snapshot.blocks)
@@ -85,9 +69,9 @@ class Learned:
 
     def _decide(self, prefixes: Iterable[IPNetwork], terms: Terms) -> dict[IPNetwork, NextHops]:
         changed: dict[IPNetwork, NextHops] = {}
-        paths_at, known, refused = self._rib.paths_at, self._next_hops, self._refused
+        candidates, known, refused = self._rib.candidates, self._next_hops, self._refused
         for prefix in prefixes:
-            decision = decide(prefix, paths_at(prefix), terms)
+            decision = decide(prefix, candidates(prefix), terms)
             next_hops = decision.next_hops
             if known.get(prefix, ()) != next_hops:
                 changed[prefix] = next_hops
@@ -105,9 +89,9 @@ class Learned:
         """Where the prefix limits cut now; what lies between an old and a new cut is dirty."""
         for address, peer in self._rib.peers().items():
             before = self._limits.get(address)
-            if len(peer.paths) <= peer.limit and before is None:
+            if len(peer.paths) <= peer.peering.max_prefixes and before is None:
                 continue
-            now = limit_rank(peer.paths, peer.limit)
+            now = limit_rank(peer.paths, peer.peering.max_prefixes)
             if now == before:
                 continue
             if now is None:
@@ -120,10 +104,10 @@ class Learned:
 
     def _inside(self, blocks: Iterable[IPNetwork]) -> dict[IPNetwork, None]:
         """Single addresses of these blocks that some peer announces, or that have a decision."""
-        paths_at = self._rib.paths_at
+        candidates = self._rib.candidates
         return {
             address: None
             for block in blocks
             for address in block.subnets(new_prefix=block.max_prefixlen)
-            if address in self._next_hops or paths_at(address)
+            if address in self._next_hops or candidates(address)
         }

@@ -141,7 +141,6 @@ class Loop:
         if dirty.peerings:
             self._decided = sessions(snapshot, self._secrets, self._max_prefixes)
             peerings = self._decided.peerings
-            self._routing.listen_to(peerings)
             port = effective(snapshot.configurations, snapshot.me).listen_port
             self._sessions.want(peerings, port)
         if dirty.announcements:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bgp.model import Family, IPNetwork, Path, PeerOpened
+from bgp.model import Family, IPNetwork, Path, Peering, PeerOpened
 
 
 @dataclass(slots=True)
 class Peer:
     """What is known of one peer."""
 
-    limit: int
-    restart_seconds: int
-    families: tuple[Family, ...]
+    peering: Peering
     paths: dict[IPNetwork, Path] = field(default_factory=dict)
     stale: set[IPNetwork] = field(default_factory=set)
     up: bool = False

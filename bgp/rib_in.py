@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from bgp.calc.best_path import Candidate
 from bgp.model import (
     EndOfRib,
     Event,
@@ -48,28 +49,31 @@ class RibIn:
 
     def __init__(self) -> None:
         self._peers: dict[IPAddress, Peer] = {}
-        self._holders: dict[IPNetwork, tuple[IPAddress, ...]] = {}
-        self._alone: dict[IPAddress, tuple[IPAddress, ...]] = {}
+        self._holders: dict[IPNetwork, tuple[Peer, ...]] = {}
+        self._alone: dict[IPAddress, tuple[Peer, ...]] = {}
         self._dirty: dict[IPNetwork, None] = {}
         self._refresh: dict[tuple[IPAddress, Family], None] = {}
         self._exabgp: int | None = None
         self._relay_away_at: float | None = None
 
     def expect(self, peerings: Iterable[Peering], now: float) -> None:
-        """These are the sessions there should be; what others left is dropped."""
+        """These are the sessions there should be; what others left is dropped.
+
+        The paths of a session that changed are dirty: they are judged by other rules now.
+        """
         wanted = {peering.peer: peering for peering in peerings}
         for gone in [peer for peer in self._peers if peer not in wanted]:
-            self._drop(gone, self._peers[gone], list(self._peers[gone].paths))
+            self._drop(self._peers[gone], list(self._peers[gone].paths))
             del self._peers[gone]
             self._alone.pop(gone, None)
         for address, peering in wanted.items():
             peer = self._peers.get(address)
             if peer is None:
-                peer = Peer(0, 0, (), changed_at=now)
-                self._peers[address] = peer
-                self._alone[address] = (address,)
-            peer.limit, peer.restart_seconds = peering.max_prefixes, peering.restart_seconds
-            peer.families = peering.families
+                peer = self._peers[address] = Peer(peering, changed_at=now)
+                self._alone[address] = (peer,)
+            elif peer.peering != peering:
+                peer.peering = peering
+                self._dirty.update(dict.fromkeys(peer.paths))
 
     def handle(self, event: Event, now: float) -> None:
         """Take in one event, in the order in which ExaBGP told them."""
@@ -86,16 +90,16 @@ class RibIn:
             case PeerOpened():
                 peer.opened = event
             case PeerUp():
-                self._came_up(address, peer, now)
+                self._came_up(peer, now)
             case PeerDown():
-                self._went_down(address, peer, event.reason, now)
+                self._went_down(peer, event.reason, now)
             case EndOfRib():
-                self._complete(address, peer, event.family)
+                self._complete(peer, event.family)
             case NotificationSeen():
                 peer.notified = True
                 peer.reason = event.text or f"notification ({event.code},{event.subcode})"
             case RefreshSeen():
-                self._refreshed(address, peer, event, now)
+                self._refreshed(peer, event, now)
             case _:
                 pass
 
@@ -104,12 +108,12 @@ class RibIn:
         away = self._relay_away_at
         if away is not None and now >= away + RELAY_AWAY_SECONDS:
             self._all_gone(now, "no word from ExaBGP")
-        for address, peer in self._peers.items():
+        for peer in self._peers.values():
             if peer.sweep_at is not None and now >= peer.sweep_at:
                 peer.sweep_at = None
-                self._drop(address, peer, list(peer.stale))
+                self._drop(peer, list(peer.stale))
                 if peer.up:
-                    peer.complete.update(peer.families)
+                    peer.complete.update(peer.peering.families)
 
     def relay_away(self, now: float) -> None:
         """Nobody passes on ExaBGP's events: a moment is nothing, longer means that ExaBGP went."""
@@ -118,9 +122,11 @@ class RibIn:
 
     def paths_at(self, prefix: IPNetwork) -> dict[IPAddress, Path]:
         """The paths to one prefix by peer."""
-        return {
-            holder: self._peers[holder].paths[prefix] for holder in self._holders.get(prefix, ())
-        }
+        return {peering.peer: path for peering, path in self.candidates(prefix)}
+
+    def candidates(self, prefix: IPNetwork) -> list[Candidate]:
+        """The paths to one prefix with the peerings they came by, in no order that means anything."""
+        return [(peer.peering, peer.paths[prefix]) for peer in self._holders.get(prefix, ())]
 
     def paths(self) -> Mapping[IPNetwork, Mapping[IPAddress, Path]]:
         """All paths, by prefix and peer."""
@@ -154,7 +160,7 @@ class RibIn:
         return [
             address
             for address, peer in self._peers.items()
-            if not peer.up or not peer.complete.issuperset(peer.families)
+            if not peer.up or not peer.complete.issuperset(peer.peering.families)
         ]
 
     def next_deadline(self) -> float | None:
@@ -171,18 +177,18 @@ class RibIn:
             self._all_gone(now, "ExaBGP was restarted")
 
     def _all_gone(self, now: float, reason: str) -> None:
-        for address, peer in self._peers.items():
+        for peer in self._peers.values():
             if peer.up:
                 peer.up, peer.changed_at, peer.reason = False, now, reason
                 peer.complete.clear()
-                self._hold(address, peer, now)
+                self._hold(peer, now)
 
     def _received(self, address: IPAddress, peer: Peer, event: PathsReceived) -> None:
         paths, stale, dirty = peer.paths, peer.stale, self._dirty
         if event.withdrawn:
-            self._drop(address, peer, event.withdrawn)
+            self._drop(peer, event.withdrawn)
             self._maybe_store_again(address, peer)
-        most = max(peer.limit, 1) * MAX_PATHS_PER_LIMIT
+        most = max(peer.peering.max_prefixes, 1) * MAX_PATHS_PER_LIMIT
         holders, alone = self._holders, self._alone[address]
         for path in event.announced:
             prefix = path.prefix
@@ -193,19 +199,22 @@ class RibIn:
                 held = holders.get(prefix)
                 if held is None:
                     holders[prefix] = alone
-                elif address not in held:
-                    holders[prefix] = (*held, address)
+                else:
+                    holders[prefix] = (*held, peer)
             paths[prefix] = path
             dirty[prefix] = None
             if stale:
                 stale.discard(prefix)
 
     def _maybe_store_again(self, address: IPAddress, peer: Peer) -> None:
-        if peer.not_stored and len(peer.paths) <= peer.limit * MAX_PATHS_PER_LIMIT // 2:
+        if (
+            peer.not_stored
+            and len(peer.paths) <= peer.peering.max_prefixes * MAX_PATHS_PER_LIMIT // 2
+        ):
             peer.not_stored = 0
-            self._refresh.update(((address, family), None) for family in peer.families)
+            self._refresh.update(((address, family), None) for family in peer.peering.families)
 
-    def _came_up(self, address: IPAddress, peer: Peer, now: float) -> None:
+    def _came_up(self, peer: Peer, now: float) -> None:
         """A session that was up already was only told anew: all its paths come again."""
         peer.notified, peer.reason, peer.not_stored = False, "", 0
         peer.complete.clear()
@@ -216,10 +225,10 @@ class RibIn:
         peer.up, peer.changed_at = True, now
         kept = peer.opened.forwarding_kept if peer.opened is not None else frozenset()
         versions = {family.version for family in kept}
-        self._drop(address, peer, [p for p in peer.stale if p.version not in versions])
+        self._drop(peer, [p for p in peer.stale if p.version not in versions])
         peer.sweep_at = now + EOR_SECONDS
 
-    def _went_down(self, address: IPAddress, peer: Peer, reason: str, now: float) -> None:
+    def _went_down(self, peer: Peer, reason: str, now: float) -> None:
         if not peer.up:
             peer.reason = reason
             return
@@ -227,43 +236,45 @@ class RibIn:
         peer.reason = peer.reason if peer.notified and peer.reason else reason
         peer.complete.clear()
         if peer.notified:
-            self._drop(address, peer, list(peer.paths))
+            self._drop(peer, list(peer.paths))
             peer.sweep_at = None
         else:
-            self._hold(address, peer, now)
+            self._hold(peer, now)
 
-    def _hold(self, address: IPAddress, peer: Peer, now: float) -> None:
+    def _hold(self, peer: Peer, now: float) -> None:
         """Keep paths as stale if both sides agreed on graceful restart, else drop them."""
         offered = peer.opened.restart_seconds if peer.opened is not None else None
-        seconds = min(float(offered or 0), MAX_STALE_SECONDS) if peer.restart_seconds else 0.0
+        seconds = (
+            min(float(offered or 0), MAX_STALE_SECONDS) if peer.peering.restart_seconds else 0.0
+        )
         if seconds <= 0:
-            self._drop(address, peer, list(peer.paths))
+            self._drop(peer, list(peer.paths))
             peer.sweep_at = None
             return
         peer.stale = set(peer.paths)
         peer.sweep_at = now + seconds
 
-    def _complete(self, address: IPAddress, peer: Peer, family: Family) -> None:
-        self._drop(address, peer, [p for p in peer.stale if p.version == family.version])
+    def _complete(self, peer: Peer, family: Family) -> None:
+        self._drop(peer, [p for p in peer.stale if p.version == family.version])
         peer.complete.add(family)
-        if peer.up and peer.complete.issuperset(peer.families):
+        if peer.up and peer.complete.issuperset(peer.peering.families):
             peer.sweep_at = None
 
-    def _refreshed(self, address: IPAddress, peer: Peer, event: RefreshSeen, now: float) -> None:
+    def _refreshed(self, peer: Peer, event: RefreshSeen, now: float) -> None:
         """RFC 7313: what is not sent between `begin` and `end` is gone."""
         if event.subtype == "begin":
             peer.stale.update(p for p in peer.paths if p.version == event.family.version)
             peer.sweep_at = now + REFRESH_SECONDS
         elif event.subtype == "end":
-            self._complete(address, peer, event.family)
+            self._complete(peer, event.family)
 
-    def _drop(self, address: IPAddress, peer: Peer, prefixes: Iterable[IPNetwork]) -> None:
+    def _drop(self, peer: Peer, prefixes: Iterable[IPNetwork]) -> None:
         for prefix in prefixes:
             peer.stale.discard(prefix)
             if peer.paths.pop(prefix, None) is None:
                 continue
             self._dirty[prefix] = None
-            left = tuple(holder for holder in self._holders[prefix] if holder != address)
+            left = tuple(holder for holder in self._holders[prefix] if holder is not peer)
             if left:
                 self._holders[prefix] = left
             else:

@@ -10,7 +10,7 @@ from bgp.calc.learned_routes import Refusal
 from bgp.fib import Fib
 from bgp.kernel_hints import KernelHints, Look
 from bgp.learned import Learned
-from bgp.model import IPAddress, IPNetwork, Peering
+from bgp.model import IPAddress, IPNetwork
 from bgp.rib_in import RibIn
 from bgp.state import Dirty, Snapshot
 from bgp.underlay import UnderlayReader, touches_underlay
@@ -57,10 +57,6 @@ class Routing:
         self._relist.due(now)
         self._keep_until = now + self._keep_seconds
         log.info("kernel routes adopted", routes=kept)
-
-    def listen_to(self, peerings: Iterable[Peering]) -> None:
-        """The sessions paths may come from."""
-        self._learned.listen_to(peerings)
 
     def update(self, snapshot: Snapshot, dirty: Dirty, now: float) -> bool:
         """One round after `start`; False when something is to be tried again soon."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address
 
 import msgspec
 
@@ -21,7 +20,6 @@ from bgp.model import (
     Event,
     Family,
     IPAddress,
-    IPNetwork,
     NotificationSeen,
     Path,
     PathsReceived,
@@ -34,6 +32,7 @@ from bgp.model import (
     ShuttingDown,
     Unreadable,
 )
+from bgp.prefixes import address, prefix
 
 __all__ = ["announce_line", "eor_line", "parse_line", "refresh_line", "withdraw_line"]
 
@@ -150,7 +149,7 @@ def _event(line: _Line) -> tuple[Event, ...]:
     neighbor = line.neighbor
     if neighbor is None:
         return (ShuttingDown(),) if line.notification == "shutdown" else ()
-    peer = _address(neighbor.address.peer)
+    peer = address(neighbor.address.peer)
     if neighbor.message is not None:
         if neighbor.direction != "receive":
             return ()
@@ -191,7 +190,7 @@ def _message(peer: IPAddress, message: _Message) -> tuple[Event, ...]:
     if update is None:
         return ()
     withdrawn = tuple(
-        _network(_prefix(nlri), FAMILIES[family])
+        prefix(_prefix(nlri), FAMILIES[family])
         for family, nlris in update.withdraw.items()
         if family in FAMILIES
         for nlri in nlris
@@ -210,12 +209,12 @@ def _paths(update: _Update) -> Iterable[Path]:
         if family is None:
             continue
         for hop, nlris in hops.items():
-            next_hop = _address(hop)
+            next_hop = address(hop)
             if isinstance(next_hop, IPv6Address) and next_hop.is_link_local:
                 continue
             for nlri in nlris:
                 yield Path(
-                    _network(nlri if type(nlri) is str else _prefix(nlri), family),
+                    prefix(nlri if type(nlri) is str else _prefix(nlri), family),
                     next_hop,
                     as_path,
                     attribute.origin,
@@ -277,12 +276,3 @@ def _slashed(names: Iterable[object]) -> frozenset[Family]:
 def _prefix(nlri: str | dict[str, object]) -> str:
     """With ADD-PATH the NLRI is an object, else its text."""
     return nlri if isinstance(nlri, str) else str(nlri.get("nlri", ""))
-
-
-@lru_cache(maxsize=4096)
-def _address(text: str) -> IPAddress:
-    return ip_address(text)
-
-
-def _network(text: str, family: Family) -> IPNetwork:
-    return IPv4Network(text) if family is Family.IPV4 else IPv6Network(text)

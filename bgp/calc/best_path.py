@@ -6,18 +6,15 @@ Added: a shorter CLUSTER_LIST wins (RFC 4456, section 9), so that a node's own w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from bgp.model import IPAddress, Path, Peering
+from bgp.model import Path, Peering
 
 DEFAULT_LOCAL_PREFERENCE = 100
 _ORIGINS = {"igp": 0, "egp": 1, "incomplete": 2}
 
 Candidate = tuple[Peering, Path]
 _Rank = Callable[[Candidate], tuple[int, ...]]
-
-Paths = Mapping[IPAddress, Path]
-"""The paths to one prefix by peer."""
 
 
 def best(candidates: Sequence[Candidate], *, multipath: bool) -> tuple[Candidate, ...]:

@@ -8,10 +8,12 @@ block gives to the very node the path comes from. Loops are dropped as RFC 4271 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
-from bgp.calc.best_path import Candidate, Paths, best
+from bgp.calc.best_path import Candidate, best
 from bgp.calc.terms import MAX_NEXT_HOPS, Range, Terms, needs_tunnel, rank
 from bgp.model import IPAddress, IPNetwork, Path, Peering
 from felix_py.datastore.model import Block, EncapMode, NodeName
@@ -20,7 +22,6 @@ from felix_py.datastore.model import Block, EncapMode, NodeName
 class Refusal(Enum):
     """Why a path is not used; the value is for people and metrics."""
 
-    NO_PEERING = "from a peer that is no longer configured"
     DEFAULT_ROUTE = "a default route"
     OUTSIDE_POOLS = "outside pools"
     OUR_BLOCK = "our own block, or part of it that etcd does not give to the announcing node"
@@ -43,42 +44,29 @@ class Decision:
     """(peer, reason) of each path not used for a reason of its own, by peer."""
 
 
-NOTHING = Decision()
-
-
-def decide(prefix: IPNetwork, paths: Paths, terms: Terms) -> Decision:
+def decide(prefix: IPNetwork, candidates: Sequence[Candidate], terms: Terms) -> Decision:
     """The decision for one prefix, a function of its paths and the terms alone."""
     version, length = prefix.version, prefix.prefixlen
-    first, mask = int(prefix.network_address), int(prefix.netmask)
-    where = terms.range_of(version, first, mask)
+    first = int(prefix.network_address)
+    where = terms.range_of(version, first, length)
     reason = _refuse_prefix(prefix, where, terms)
-    if reason is not None:
-        return Decision(refused=tuple((peer, reason) for peer in _sorted(paths)))
-    block = terms.own_block(version, first, length)
+    block = None if reason is not None else terms.own_block(version, first, length)
     usable: list[Candidate] = []
     refused: list[tuple[IPAddress, Refusal]] = []
-    for peer, path in paths.items():
-        peering = terms.peerings.get(peer)
-        why = _judge(path, peering, where, block, terms)
-        if why is None and peering is not None:
-            usable.append((peering, path))
+    for candidate in candidates:
+        why = reason or _judge(candidate, where, block, terms)
+        if why is None:
+            usable.append(candidate)
         else:
-            refused.append((peer, why or Refusal.NO_PEERING))
+            refused.append((candidate[0].peer, why))
     if len(refused) > 1:
         refused.sort(key=lambda item: (item[0].version, int(item[0])))
     return Decision(_next_hops(usable, terms), tuple(refused))
 
 
-def decide_all(rib: dict[IPNetwork, Paths], terms: Terms) -> dict[IPNetwork, Decision]:
-    """The decisions for all prefixes."""
-    return {prefix: decide(prefix, paths, terms) for prefix, paths in rib.items()}
-
-
-def _sorted(paths: Paths) -> list[IPAddress]:
-    return sorted(paths, key=lambda peer: (peer.version, int(peer)))
-
-
 def _next_hops(usable: list[Candidate], terms: Terms) -> tuple[IPAddress, ...]:
+    if not usable:
+        return ()
     if len(usable) == 1:
         return (usable[0][1].next_hop,)
     chosen = {path.next_hop for _, path in best(usable, multipath=terms.policy.multipath)}
@@ -96,13 +84,13 @@ def _refuse_prefix(prefix: IPNetwork, where: Range | None, terms: Terms) -> Refu
 
 
 def _judge(
-    path: Path, peering: Peering | None, where: Range | None, block: Block | None, terms: Terms
+    candidate: Candidate, where: Range | None, block: Block | None, terms: Terms
 ) -> Refusal | None:
-    if peering is None:
-        return Refusal.NO_PEERING
-    limit = terms.limits.get(peering.peer)
-    if limit is not None and rank(path.prefix) > limit:
-        return Refusal.OVER_LIMIT
+    peering, path = candidate
+    if terms.limits:
+        limit = terms.limits.get(peering.peer)
+        if limit is not None and rank(path.prefix) > limit:
+            return Refusal.OVER_LIMIT
     if path.as_path.count(peering.local_as) > peering.allowed_local_as:
         return Refusal.AS_LOOP
     if peering.external and not path.as_path:
@@ -112,12 +100,7 @@ def _judge(
     next_hop = path.next_hop
     if next_hop in terms.own_addresses:
         return Refusal.NEXT_HOP_SELF
-    if (
-        next_hop.version != path.prefix.version
-        or next_hop.is_unspecified
-        or next_hop.is_loopback
-        or next_hop.is_multicast
-    ):
+    if next_hop.version != path.prefix.version or not is_unicast(next_hop):
         return Refusal.NEXT_HOP_UNUSABLE
     if block is not None and not _is_borrowed(path, peering, block, terms):
         return Refusal.OUR_BLOCK
@@ -125,6 +108,12 @@ def _judge(
     if pool is not None and needs_tunnel(pool, next_hop, terms.local_subnets):
         return Refusal.NEEDS_TUNNEL
     return None
+
+
+@lru_cache(maxsize=4096)
+def is_unicast(address: IPAddress) -> bool:
+    """An address that a neighbour may have."""
+    return not (address.is_unspecified or address.is_loopback or address.is_multicast)
 
 
 def _is_own(path: Path, peering: Peering, terms: Terms) -> bool:

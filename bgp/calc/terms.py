@@ -8,7 +8,7 @@ from heapq import nsmallest
 from typing import Protocol
 
 from bgp.calc.configuration import as_of, effective
-from bgp.model import IPAddress, IPNetwork, Peering
+from bgp.model import IPAddress, IPNetwork
 from felix_py.datastore.model import (
     BGPConfiguration,
     Block,
@@ -71,6 +71,7 @@ class Range:
 
     first: int
     mask: int
+    length: int
     pool: IPPool | None
 
 
@@ -89,17 +90,13 @@ class Terms:
     own_addresses: frozenset[IPAddress]
     local_subnets: tuple[IPNetwork, ...]
     cluster_id: str
-    peerings: Mapping[IPAddress, Peering]
     limits: Mapping[IPAddress, Rank] = field(default_factory=dict)
     """Of a peer over its prefix limit: the last prefix that still counts."""
 
-    def range_of(self, version: int, first: int, mask: int) -> Range | None:
+    def range_of(self, version: int, first: int, length: int) -> Range | None:
         """The narrowest range that holds a prefix."""
         for candidate in self.ranges[version]:
-            if (
-                first & candidate.mask == candidate.first
-                and mask & candidate.mask == candidate.mask
-            ):
+            if candidate.length <= length and first & candidate.mask == candidate.first:
                 return candidate
         return None
 
@@ -117,14 +114,13 @@ class Terms:
 
 def build(
     facts: Facts,
-    peerings: Mapping[IPAddress, Peering],
     host_addresses: Iterable[IPAddress],
     policy: Policy,
     limits: Mapping[IPAddress, Rank],
 ) -> Terms:
-    """The terms for a snapshot, this node's sessions and the addresses the kernel knows as local.
+    """The terms for a snapshot and the addresses the kernel knows as local.
 
-    `peerings` and `limits` are looked up as they are when a path is judged, not copied.
+    `limits` are looked up as they are when a path is judged, not copied.
     """
     me = facts.nodes.get(facts.me)
     own = [i for i in (me.ipv4_address, me.ipv6_address) if i is not None] if me else []
@@ -139,7 +135,6 @@ def build(
         own_addresses=frozenset([*(i.ip for i in own), *host_addresses]),
         local_subnets=tuple(interface.network for interface in own),
         cluster_id="" if me is None else me.route_reflector_cluster_id,
-        peerings=peerings,
         limits=limits,
     )
 
@@ -187,7 +182,10 @@ def _ranges(version: int, pools: Iterable[IPPool], policy: Policy) -> tuple[Rang
         known[pool.cidr] = pool
     mine = [cidr for cidr in known if cidr.version == version]
     mine.sort(key=lambda cidr: -cidr.prefixlen)
-    return tuple(Range(int(cidr.network_address), int(cidr.netmask), known[cidr]) for cidr in mine)
+    return tuple(
+        Range(int(cidr.network_address), int(cidr.netmask), cidr.prefixlen, known[cidr])
+        for cidr in mine
+    )
 
 
 def _node_at(nodes: Iterable[Node]) -> dict[IPAddress, NodeName]:

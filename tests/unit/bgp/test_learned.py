@@ -50,9 +50,8 @@ def peerings(limit: int = 100, allowed: int = 0) -> list[Peering]:
     ]
 
 
-def from_nothing(rib: RibIn, now: Snapshot, sessions: list[Peering]) -> dict[IPNetwork, NextHops]:
+def from_nothing(rib: RibIn, now: Snapshot) -> dict[IPNetwork, NextHops]:
     fresh = Learned(rib, Policy())
-    fresh.listen_to(sessions)
     rib.take_dirty()
     fresh.update(now, Dirty(everything_learned=True), ())
     return dict(fresh.next_hops)
@@ -107,7 +106,6 @@ def test_deciding_what_is_dirty_equals_deciding_everything(steps: Steps) -> None
             allowed = value
         sessions = peerings(limit, allowed)
         rib.expect(sessions, 0)
-        learned.listen_to(sessions)
         now = facts(holder, pools, ours=ours)
         for prefix, next_hops in learned.update(now, dirty, ()).items():
             if next_hops:
@@ -115,7 +113,7 @@ def test_deciding_what_is_dirty_equals_deciding_everything(steps: Steps) -> None
             else:
                 del kernel[prefix]
         assert kernel == learned.next_hops
-        assert kernel == from_nothing(rib, now, sessions)
+        assert kernel == from_nothing(rib, now)
 
 
 def test_a_peer_over_its_limit_keeps_its_first_prefixes_and_is_named() -> None:
@@ -123,7 +121,6 @@ def test_a_peer_over_its_limit_keeps_its_first_prefixes_and_is_named() -> None:
     learned = Learned(rib, Policy())
     sessions = [peering("10.0.0.2", max_prefixes=2)]
     rib.expect(sessions, 0)
-    learned.listen_to(sessions)
     prefixes = [f"10.244.{i}.0/26" for i in (5, 4, 3, 2)]
     said = tuple(path(prefix, "10.0.0.2") for prefix in prefixes)
     rib.handle(PathsReceived(ip_address("10.0.0.2"), (), said), 0)
