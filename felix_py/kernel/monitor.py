@@ -61,6 +61,8 @@ class NetlinkMonitor:
         """`own_ports`: the port ids of our sockets; `quiet_protocols`: whose routes to pass over."""
         groups = sum(1 << (group - 1) for group in GROUPS)
         self._socket = open_socket(socket.NETLINK_ROUTE, groups=groups)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         self._own_ports = own_ports
         self._quiet = quiet_protocols
 
@@ -73,7 +75,7 @@ class NetlinkMonitor:
         gathered = _Gathered()
         while not gathered.what and not gathered.all_routes and not gathered.prefixes:
             left = until - time.monotonic()
-            if left < 0 or not select.select([self._socket], [], [], left)[0]:
+            if left < 0 or not self._poll.poll(left * 1000):
                 return ()
             time.sleep(GATHER_SECONDS)
             self._read_what_is_there(gathered)

@@ -7,13 +7,15 @@ kernel go over every link and route under its big lock.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import LinkSettings
 
-ROOT = Path("/proc/sys/net")
+ROOT = "/proc/sys/net/"
+NUMBER_BYTES = 32
+"""More than any of these files holds."""
 FILES = {
     "forwarding4": "ipv4/conf/{}/forwarding",
     "proxy_arp": "ipv4/conf/{}/proxy_arp",
@@ -57,7 +59,7 @@ def write(name: str, settings: LinkSettings) -> None:
         if _read(path) == value:
             continue
         try:
-            path.write_text(f"{value}\n", "ascii")
+            _write(path, value)
         except OSError as error:
             number = errno.ENODEV if error.errno == errno.ENOENT else error.errno or errno.EIO
             raise KernelRefused(f"write {path}", number) from error
@@ -73,24 +75,39 @@ def write_if_there(pattern: str, name: str, value: int) -> None:
     if present is None or present == value:
         return
     try:
-        file.write_text(f"{value}\n", "ascii")
+        _write(file, value)
     except OSError as error:
         raise KernelRefused(f"write {file}", error.errno or errno.EIO) from error
 
 
-def _path(pattern: str, name: str) -> Path:
+def _path(pattern: str, name: str) -> str:
     """The file of a link. A dot in its name (a VLAN) is kept; a slash cannot be in one."""
     if "/" in name or name in {"", ".", ".."}:
         raise KernelRefused(f"settings of link {name!r}", errno.EINVAL)
-    return ROOT / pattern.format(name)
+    return ROOT + pattern.format(name)
 
 
 def _switch(value: int | None) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _read(path: Path) -> int | None:
+def _read(path: str) -> int | None:
+    """A number from a file; None when it is not there, or not a number."""
     try:
-        return int(path.read_text("ascii"))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return int(os.read(descriptor, NUMBER_BYTES))
     except (OSError, ValueError):
         return None
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, value: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, b"%d\n" % value)
+    finally:
+        os.close(descriptor)
