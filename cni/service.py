@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import structlog
@@ -25,6 +26,11 @@ log = structlog.get_logger(__name__)
 LOCK_SECONDS = 60.0
 """How long a request waits for another one of its container: then "try again later"."""
 
+START_SECONDS = 5.0
+"""How long requests wait, counted from the start, for a server that has not read the store yet: a
+shim that sent its request again after a crash is answered at once when it can be. Then as always."""
+START_POLL_SECONDS = 0.02
+
 WhyNot = Callable[[], str | None]
 """Why this node cannot serve ADD at the moment; None: it can."""
 
@@ -36,6 +42,7 @@ class Service:
         self._attachments = attachments
         self._why_not = why_not
         self._locks = KeyedLock(LOCK_SECONDS)
+        self._starting_until: float | None = attachments.clock.now() + START_SECONDS
 
     def answer(self, raw: RawRequest, descriptor: int | None) -> Answer:
         """The answer, whatever happens: this is the per-request boundary."""
@@ -67,8 +74,16 @@ class Service:
         if request.command is Command.STATUS:
             return self._status()
         names = names_of(request, self._attachments.node)
+        self._await_start()
         with self._locks.hold(f"container {request.container_id}", f"link {names.host_link}"):
             return self._work(request, names, descriptor)
+
+    def _await_start(self) -> None:
+        while self._starting_until is not None:
+            if self._why_not() is None or self._attachments.clock.now() > self._starting_until:
+                self._starting_until = None
+            else:
+                time.sleep(START_POLL_SECONDS)
 
     def _work(self, request: Request, names: Names, descriptor: int | None) -> Answer:
         attachments, conf = self._attachments, request.conf

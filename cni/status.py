@@ -72,7 +72,7 @@ class Reporter:
         if document != self._written:
             status_file.write(self.run_dir, DAEMON, document)
             self._written = document
-        self.publish(document)
+        self.publish(_for_everybody(document))
 
     def note_fence(self, problem: str | None) -> None:
         """Why this process is not this node's writer; None: it is."""
@@ -113,3 +113,13 @@ class Reporter:
             "pendingDels": len(self.attachments.pending),
             "ipam": dict(self.allocator_status()),
         }
+
+
+def _for_everybody(document: Mapping[str, object]) -> dict[str, object]:
+    """What goes to etcd: without the revision, which every node's status would raise for all others."""
+    store = document["store"]
+    assert isinstance(store, dict)
+    return {
+        **document,
+        "store": {name: value for name, value in store.items() if name != "revision"},
+    }
