@@ -44,21 +44,22 @@ def _load() -> tuple[Any, bool]:
 
 
 def _modules() -> dict[str, ModuleType]:
+    descriptors = [_descriptor(name) for name in FILES]
     from google.protobuf import (  # noqa: PLC0415  the fallback must choose protobuf's core before
         descriptor_pool,
         message_factory,
     )
 
     pool = descriptor_pool.DescriptorPool()
-    for name in FILES:
-        pool.AddSerializedFile(_descriptor(name))
+    for descriptor in descriptors:
+        pool.AddSerializedFile(descriptor)
     modules = {}
     for name in FILES:
         module = ModuleType(f"{_PACKAGE}.{name}_pb2")
         described = pool.FindFileByName(f"{name}.proto")
         module.__dict__["DESCRIPTOR"] = described
-        for message, descriptor in described.message_types_by_name.items():
-            module.__dict__[message] = message_factory.GetMessageClass(descriptor)
+        for message, its_descriptor in described.message_types_by_name.items():
+            module.__dict__[message] = message_factory.GetMessageClass(its_descriptor)
         for enum in described.enum_types_by_name.values():
             module.__dict__.update({value.name: value.number for value in enum.values})
         modules[module.__name__] = module

@@ -66,7 +66,7 @@ class EtcdWatch:
                     self._error = _cancelled(response)
                     break
                 events.extend(etcd_messages.events(response.events))
-                if self._only_one and not response.events and not response.created:
+                if not response.events:
                     progress = response.header.revision
             self._ready.notify_all()
             if events:
@@ -91,6 +91,8 @@ class EtcdWatch:
         error: Exception = StoreAway("etcd ended the watch")
         try:
             for response in self._call:
+                if not self._says_something(response):
+                    continue
                 with self._ready:
                     self._responses.append(response)
                     self._waiting_events += len(response.events)
@@ -107,6 +109,12 @@ class EtcdWatch:
             self._ready.notify_all()
         self._requests.put(None)
         self._call.cancel()
+
+    def _says_something(self, response: Message) -> bool:
+        """Not so: a watch was created; one of several prefixes has come so far without changes."""
+        if response.events or response.canceled:
+            return True
+        return self._only_one and not response.created
 
     def _has_room(self) -> bool:
         return self._closed or self._waiting_events < MAX_WAITING_EVENTS

@@ -129,6 +129,9 @@ class EtcdServer:
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
+        while any(" T " not in (task / "stat").read_text("ascii") for task in tasks.iterdir()):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """SIGCONT after pause()."""
