@@ -123,6 +123,12 @@ class ExabgpProcess:
         if self._applied is not None:
             self._confirm_at, self._tries = now, 0
 
+    def close(self) -> None:
+        """The agent ends: leave no half-checked configuration and no process behind."""
+        if self._candidate is not None:
+            self._candidate[0].discard()
+            self._candidate = None
+
     def step(self, now: float) -> None:
         """Do what is due; never blocks for longer than a file takes to be written."""
         holds = [one.hold_seconds for one in self._wanted or () if one.hold_seconds]
