@@ -10,6 +10,7 @@ import errno
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.link_batch import delete_group, delete_link, set_link
@@ -33,8 +34,8 @@ class _Round:
 class LinkReaper:
     """Whoever comes while nobody deletes does it at once; who comes meanwhile joins the next round."""
 
-    def __init__(self, socket_of_thread: Callable[[], NetlinkSocket]) -> None:
-        self._socket = socket_of_thread
+    def __init__(self, borrowed: Callable[[], AbstractContextManager[NetlinkSocket]]) -> None:
+        self._borrowed = borrowed
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._next: _Round | None = None
@@ -63,7 +64,8 @@ class LinkReaper:
             lost = KernelRefused("delete links", errno.EIO)
             led.errors = dict.fromkeys(led.indexes, lost)
             try:
-                led.errors = _delete(self._socket(), sorted(led.indexes))
+                with self._borrowed() as opened:
+                    led.errors = _delete(opened, sorted(led.indexes))
             finally:
                 led.ended.set()
 

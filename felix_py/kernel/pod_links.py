@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv6Interface
 
 from felix_py.kernel import conntrack, sysctl
@@ -43,20 +44,21 @@ NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EACCES, errno.E
 
 
 class NetlinkPodLinks:
-    """Implements port.PodLinks for the calling process's namespace. One socket per thread."""
+    """Implements port.PodLinks for the calling process's namespace.
+
+    Each call borrows a socket for itself: there are as many as threads were ever at work at once.
+    """
 
     def __init__(self) -> None:
-        self._mine = threading.local()
-        self._opened: list[NetlinkSocket] = []
+        self._idle: list[NetlinkSocket] = []
         self._lock = threading.Lock()
-        self._reaper = LinkReaper(self._socket)
+        self._reaper = LinkReaper(self._borrowed)
 
     def close(self) -> None:
-        """Let go of every thread's socket; safe to repeat. No thread may be at work."""
+        """Let go of the sockets; safe to repeat. No thread may be at work."""
         with self._lock:
-            while self._opened:
-                self._opened.pop().close()
-        self._mine = threading.local()
+            while self._idle:
+                self._idle.pop().close()
 
     def create(self, spec: VethSpec, pod_namespace_fd: int) -> int:
         """Create the pair, peer inside the namespace, host side up with its settings; its index.
@@ -67,18 +69,17 @@ class NetlinkPodLinks:
         """
         if len(spec.alias.encode()) > ALIAS_MAX_BYTES:
             raise KernelRefused(f"alias of link {spec.host_name}", errno.ENAMETOOLONG)
-        opened = self._socket()
         doing = f"create link {spec.host_name}"
-        data = opened.ask(
-            doing, [create_veth(spec, pod_namespace_fd), link_request(spec.host_name)]
-        )
-        index = read_link(data, 0, len(data)).index
-        try:
-            self._set_up(opened, spec, index)
-        except BaseException:
-            opened.request([delete_link(index)])
-            raise
-        return index
+        with self._borrowed() as opened:
+            messages = [create_veth(spec, pod_namespace_fd), link_request(spec.host_name)]
+            data = opened.ask(doing, messages)
+            index = read_link(data, 0, len(data)).index
+            try:
+                _set_up(opened, spec, index)
+            except BaseException:
+                opened.request([delete_link(index)])
+                raise
+            return index
 
     def configure_pod(self, spec: PodSpec, pod_namespace_fd: int) -> str:
         """Bring the pod's side up with addresses, neighbours and routes; answers its MAC.
@@ -101,7 +102,8 @@ class NetlinkPodLinks:
 
     def find(self, host_name: str) -> Link | None:
         """The host side by name, None when there is no such link. Raises KernelRefused."""
-        return find_link(self._socket(), host_name)
+        with self._borrowed() as opened:
+            return find_link(opened, host_name)
 
     def delete(self, indexes: Sequence[int]) -> None:
         """Delete links, those of threads that delete at the same time in one request.
@@ -115,34 +117,36 @@ class NetlinkPodLinks:
         """Drop the conntrack entries of these addresses; absent is fine. Raises KernelRefused."""
         conntrack.forget_connections(addresses)
 
-    def _set_up(self, opened: NetlinkSocket, spec: VethSpec, index: int) -> None:
-        """Mark it, let it forward and answer ARP for everything, then bring it up.
-
-        Before it is up it must neither make an IPv6 address by itself nor believe a pod's router
-        advertisements: a pod could become the host's default gateway.
-        """
-        settings = LinkSettings(forwarding4=True, proxy_arp=True, rp_filter=spec.rp_filter)
-        sysctl.write_if_there("ipv6/conf/{}/accept_ra", spec.host_name, 0)
-        messages = [
-            set_link(index, alias=spec.alias, settings=settings),
-            no_link_local(index),
-            set_link(index, up=True),
-            put_address(index, GATEWAY6, SCOPE_LINK),
-        ]
-        marked, _, up, gateway = opened.request(messages)
-        for refusal in (marked, up):
-            if refusal is not None:
-                raise KernelRefused(f"set up link {spec.host_name}", refusal.errno, refusal.why)
-        if gateway is not None and gateway.errno not in NO_IPV6:
-            raise KernelRefused(
-                f"address {GATEWAY6} on {spec.host_name}", gateway.errno, gateway.why
-            )
-
-    def _socket(self) -> NetlinkSocket:
-        """This thread's socket."""
-        opened: NetlinkSocket | None = getattr(self._mine, "socket", None)
-        if opened is None:
-            opened = self._mine.socket = NetlinkSocket()
+    @contextmanager
+    def _borrowed(self) -> Iterator[NetlinkSocket]:
+        """A socket that nobody else uses meanwhile."""
+        with self._lock:
+            opened = self._idle.pop() if self._idle else None
+        opened = opened or NetlinkSocket()
+        try:
+            yield opened
+        finally:
             with self._lock:
-                self._opened.append(opened)
-        return opened
+                self._idle.append(opened)
+
+
+def _set_up(opened: NetlinkSocket, spec: VethSpec, index: int) -> None:
+    """Mark it, let it forward and answer ARP for everything, then bring it up.
+
+    Before it is up it must neither make an IPv6 address by itself nor believe a pod's router
+    advertisements: a pod could become the host's default gateway.
+    """
+    settings = LinkSettings(forwarding4=True, proxy_arp=True, rp_filter=spec.rp_filter)
+    sysctl.write_if_there("ipv6/conf/{}/accept_ra", spec.host_name, 0)
+    messages = [
+        set_link(index, alias=spec.alias, settings=settings),
+        no_link_local(index),
+        set_link(index, up=True),
+        put_address(index, GATEWAY6, SCOPE_LINK),
+    ]
+    marked, _, up, gateway = opened.request(messages)
+    for refusal in (marked, up):
+        if refusal is not None:
+            raise KernelRefused(f"set up link {spec.host_name}", refusal.errno, refusal.why)
+    if gateway is not None and gateway.errno not in NO_IPV6:
+        raise KernelRefused(f"address {GATEWAY6} on {spec.host_name}", gateway.errno, gateway.why)

@@ -45,8 +45,17 @@ class Kernel(Protocol):
         """Every address of both families."""
         ...
 
-    def routes(self, table: int, *, protocol: int | None = None) -> tuple[Route, ...]:
-        """Routes of both families in a table, of one protocol or of all."""
+    def routes(
+        self,
+        table: int,
+        *,
+        protocol: int | None = None,
+        passing_over: frozenset[int] = frozenset(),
+    ) -> tuple[Route, ...]:
+        """Routes of both families in a table, of one protocol or of all but those passed over.
+
+        Passing over 100,000 routes of a protocol takes a fraction of the time of reading them.
+        """
         ...
 
     def routes_at(self, routes: Sequence[Route]) -> tuple[Route, ...]:

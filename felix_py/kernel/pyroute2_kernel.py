@@ -99,9 +99,15 @@ class Pyroute2Kernel:
         """Every address of both families."""
         return tuple(self._socket.dump("list addresses", address_dump_request(), read_address))
 
-    def routes(self, table: int, *, protocol: int | None = None) -> tuple[Route, ...]:
-        """Routes of both families in a table, of one protocol or of all."""
-        reader = RouteReader(table, protocol)
+    def routes(
+        self,
+        table: int,
+        *,
+        protocol: int | None = None,
+        passing_over: frozenset[int] = frozenset(),
+    ) -> tuple[Route, ...]:
+        """Routes of both families in a table, of one protocol or of all but those passed over."""
+        reader = RouteReader(table, protocol, passing_over=passing_over)
         return tuple(
             route
             for family in (AF_INET, AF_INET6)

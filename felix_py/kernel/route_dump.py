@@ -49,6 +49,7 @@ RTM_F_CLONED = 0x200
 """A cached copy of a route, not a route."""
 BODY = 16
 """Length of a netlink header: where rtmsg starts."""
+PROTOCOL = BODY + 5
 ATTRIBUTES = BODY + 12
 
 _KINDS = {kind.value: kind for kind in RouteKind}
@@ -82,10 +83,15 @@ class RouteReader:
     """
 
     def __init__(
-        self, table: int, protocol: int | None, prefixes: frozenset[IPNetwork] | None = None
+        self,
+        table: int,
+        protocol: int | None,
+        prefixes: frozenset[IPNetwork] | None = None,
+        passing_over: frozenset[int] = frozenset(),
     ) -> None:
         self._table = table
         self._protocol = protocol
+        self._passing_over = passing_over
         self._shapes: dict[bytes, _Shape | None] = {}
         self._wanted: frozenset[tuple[int, bytes]] | None = None
         if prefixes is not None:
@@ -95,6 +101,8 @@ class RouteReader:
 
     def read(self, data: bytes, start: int, end: int) -> Route | None:
         """The route of one message; None when it is not of the table, protocol and prefixes."""
+        if data[start + PROTOCOL] in self._passing_over:
+            return None
         four = data[start + BODY] == AF_INET
         at, after = _destination(data, start + ATTRIBUTES, end)
         packed = data[at:after] or bytes(4 if four else 16)

@@ -72,9 +72,15 @@ class Faulty:
         self._before_read("addresses")
         return self.kernel.addresses()
 
-    def routes(self, table: int, *, protocol: int | None = None) -> tuple[Route, ...]:
+    def routes(
+        self,
+        table: int,
+        *,
+        protocol: int | None = None,
+        passing_over: frozenset[int] = frozenset(),
+    ) -> tuple[Route, ...]:
         self._before_read("routes")
-        return self.kernel.routes(table, protocol=protocol)
+        return self.kernel.routes(table, protocol=protocol, passing_over=passing_over)
 
     def routes_at(self, routes: Sequence[Route]) -> tuple[Route, ...]:
         self._before_read("routes_at")

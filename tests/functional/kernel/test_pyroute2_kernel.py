@@ -144,6 +144,15 @@ def test_many_routes_are_listed_whole(host: Host, kernel: Pyroute2Kernel) -> Non
     assert int(count) == 20_000
 
 
+def test_routes_of_some_protocols_can_be_passed_over(host: Host, kernel: Pyroute2Kernel) -> None:
+    administrators_routes(host)
+    learned = route("198.51.100.0/24", NextHop(host.up0), protocol=81)
+    kernel.change_routes([PutRoute(learned)])
+    every, others = kernel.routes(254), kernel.routes(254, passing_over=frozenset({80, 81}))
+    assert set(every) - set(others) == {learned}
+    assert {each.protocol for each in others} == {2, 3}
+
+
 def test_links_tell_their_settings_alias_and_kind(host: Host, kernel: Pyroute2Kernel) -> None:
     netns.ip("link", "set", "up0", "alias", "a handle", namespace=host.namespace)
     netns.run(host.namespace, "sysctl", "-qw", "net.ipv4.conf.up0.rp_filter=2")
