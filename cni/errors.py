@@ -28,7 +28,7 @@ OUR_CODES: tuple[tuple[type[Exception], int], ...] = (
     (NotTheWriter, 111),
     (KernelRefused, 120),
 )
-"""Codes from 100 on are the plugin's own; docs/runbook.md explains them to people."""
+"""Codes from 100 on are the plugin's own; docs/cni.md explains them to people."""
 
 
 class CniError(RefusedError):

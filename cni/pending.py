@@ -130,23 +130,27 @@ class Settler:
         """Settle what can be settled now. One refusal does not hold up the others."""
         if self._clock.now() < self._due_at:
             return
-        failed = False
-        for pending in self._pending.all():
-            if stop.is_set():
-                return
-            try:
-                self._settle(HandleId(pending.handle))
-            except TransientError as error:
-                log.info(
-                    "store still away, DELs stay pending", count=len(self._pending), why=str(error)
-                )
-                failed = True
-                break
-            except RefusedError as error:
-                log.warning("pending DEL refused", handle=pending.handle, why=str(error))
-                failed = True
-        if failed:
+        try:
+            refused = self._settle_all(stop)
+        except TransientError as error:
+            log.info("store away, DELs stay pending", count=len(self._pending), why=str(error))
             self._due_at = self._clock.now() + self._backoff.failed()
             return
-        self._backoff.succeeded()
         self._pending.stalled = False
+        if refused:
+            self._due_at = self._clock.now() + self._backoff.failed()
+        else:
+            self._backoff.succeeded()
+
+    def _settle_all(self, stop: threading.Event) -> bool:
+        """Try each once; True when any was refused. Raises TransientError: so would the others."""
+        refused = False
+        for pending in self._pending.all():
+            if stop.is_set():
+                break
+            try:
+                self._settle(HandleId(pending.handle))
+            except RefusedError as error:
+                log.warning("pending DEL refused", handle=pending.handle, why=str(error))
+                refused = True
+        return refused

@@ -185,6 +185,19 @@ class CniNode:
         dump = self.etcd.dump(f"{RESOURCES}/workloadendpoints/")
         return {key: json.loads(text) for key, text in dump.items()}
 
+    def left_behind(self) -> dict[str, object]:
+        """Everything of any attachment that is still there, by where it was found; empty: nothing."""
+        found: dict[str, object] = {
+            "links": sorted(self.links()),
+            "routes": [dst for dst in self.routes() if dst.startswith("10.244.")],
+            "allocations": self.allocations(),
+            "handles": sorted(self.etcd.dump("/calico/ipam/v2/handle/")),
+            "endpoints": sorted(self.endpoints()),
+            "records": sorted(path.name for path in self.directory.glob("run/endpoints/*.json")),
+            "pending": [path.name for path in self.pending()],
+        }
+        return {where: what for where, what in found.items() if what}
+
     def pings(self, address: str) -> bool:
         """Whether the node reaches the address."""
         done = subprocess.run(["ping", "-c1", "-W2", address], check=False, capture_output=True)
@@ -206,9 +219,13 @@ class CniNode:
                 "IPPool",
                 "pool-1",
                 {
-                    "cidr": POOL, "blockSize": 26, "nodeSelector": "all()",
-                    "allowedUses": ["Workload", "Tunnel"], "assignmentMode": "Automatic",
-                    "ipipMode": "Never", "vxlanMode": "Never",
+                    "cidr": POOL,
+                    "blockSize": 26,
+                    "nodeSelector": "all()",
+                    "allowedUses": ["Workload", "Tunnel"],
+                    "assignmentMode": "Automatic",
+                    "ipipMode": "Never",
+                    "vxlanMode": "Never",
                 },
             ),
         ):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,11 +26,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, shim: Path) -> Iterator[Cni
 def node(shared: CniNode) -> Iterator[CniNode]:
     """The module's node; every test leaves it as empty as it was."""
     yield shared
-    assert not shared.links()
-    assert not shared.allocations()
-    assert not shared.endpoints()
-    assert not list(shared.directory.glob("run/endpoints/*.json"))
-    assert not [dst for dst in shared.routes() if dst.startswith("10.244.")]
+    assert not shared.left_behind()
 
 
 def _address(result: dict[str, object]) -> str:
@@ -252,4 +249,42 @@ def test_a_namespace_that_vanishes_midway_leaves_nothing_behind(node: CniNode) -
         added = pool.submit(node.call, "ADD", container)
         threading.Timer(0.002, netns.delete, (pod,)).start()
         added.result()
+    assert node.call("DEL", container).exit_code == 0
+
+
+def test_what_is_left_behind_is_noticed(node: CniNode) -> None:
+    container = node.container()
+    node.call("ADD", container)
+    places = {"links", "routes", "allocations", "handles", "endpoints", "records"}
+    assert set(node.left_behind()) == places
+    node.call("DEL", container)
+
+
+def test_a_dual_stack_pod_is_reached_by_both_families(node: CniNode) -> None:
+    pool = {"cidr": "fd00:10:244::/48", "blockSize": 122, "nodeSelector": "all()"}
+    node.put_resource("IPPool", "pool-6", {**pool, "allowedUses": ["Workload"]})
+    netns.address(node.namespace, "lo", "fd00::1/128")
+    container = node.container()
+    conf = {"ipam": {"assign_ipv4": "true", "assign_ipv6": "true"}}
+    deadline = time.monotonic() + 10
+    while (added := node.call("ADD", container, **conf)).exit_code:
+        assert time.monotonic() < deadline, added.stdout
+        node.call("DEL", container)
+    four, six = (entry["address"].partition("/")[0] for entry in added.json["ips"])
+    assert node.pings(four)
+    assert node.pings(six)
+    assert node.call("CHECK", container, prevResult=added.json, **conf).exit_code == 0
+    node.call("DEL", container)
+
+
+def test_a_link_that_was_only_half_made_is_made_anew(node: CniNode) -> None:
+    container = node.container()
+    first = node.call("ADD", container)
+    link = first.json["interfaces"][0]["name"]
+    netns.ip("link", "set", link, "alias", "", namespace=node.namespace)
+    assert node.links()[link].get("ifalias", "") == ""
+    again = node.call("ADD", container)
+    assert again.stdout == first.stdout
+    assert node.links()[link]["ifalias"] == f"net.{container.container}"
+    netns.ip("link", "set", link, "alias", "", namespace=node.namespace)
     assert node.call("DEL", container).exit_code == 0

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.functional.cni.node import CniNode, configuration
+from tests.functional.cni.node import Call, CniNode, configuration
 from tests.functional.cni.runtime import environment
 
 pytestmark = [pytest.mark.root, pytest.mark.etcd]
@@ -124,3 +126,31 @@ def test_the_status_file_says_how_it_stands(node: CniNode) -> None:
         ["grep", "-c", "Traceback", str(node.directory / "log")], check=False, capture_output=True
     )
     assert done.stdout.strip() == b"0"
+
+
+def test_killed_again_and_again_under_load_it_leaves_nothing_behind(node: CniNode) -> None:
+    containers = [node.container() for _ in range(8)]
+    stop = threading.Event()
+    codes: set[int] = set()
+
+    def churn(container: Call) -> None:
+        while not stop.is_set():
+            codes.add(node.call("ADD", container).code)
+            codes.add(node.call("DEL", container).code)
+
+    with ThreadPoolExecutor(len(containers)) as pool:
+        loops = [pool.submit(churn, container) for container in containers]
+        for number in range(5):
+            time.sleep(0.5 + number * 0.137)
+            node.kill_server()
+            node.start_server(wait=False)
+        time.sleep(1)
+        stop.set()
+        for loop in loops:
+            loop.result(120)
+    node.await_ready()
+    assert codes <= {0, 11}
+    for container in containers:
+        assert node.call("DEL", container).exit_code == 0
+    _await("not node.pending()", node)
+    assert not node.left_behind()
