@@ -83,6 +83,7 @@ class Agent:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self.process.close()
 
     def do(self, what: Callable[[], object]) -> None:
         """Have the agent's own thread do something, and wait for it."""
@@ -173,9 +174,6 @@ class BgpNode:
 
     def start_launcher(self) -> None:
         """Start it and wait until it answers."""
-        for path in (self.run_dir, *self.run_dir.parents):
-            if path.owner() == "root" and path != Path("/tmp") and len(path.parts) > 2:
-                path.chmod(path.stat().st_mode | 0o755)
         with (self.run_dir / "launcher.log").open("ab") as log:
             self._launcher = subprocess.Popen(
                 netns.command(
@@ -210,11 +208,11 @@ class BgpNode:
         return None if status is None else status.pid
 
     def relay_pid(self) -> int:
-        """The relay: ExaBGP's only child."""
+        """The relay: ExaBGP's only child; 0 while it is being replaced."""
         pid = self.exabgp_pid()
         assert pid is not None
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(children[0])
+        return int(children[0]) if children else 0
 
     def start_agent(self) -> Agent:
         """A fresh agent with an empty memory."""

@@ -79,7 +79,7 @@ class Frr:
     def established(self, neighbor: str) -> bool:
         """Whether the session with this neighbour is up."""
         state = self.ask_json(f"show bgp neighbors {neighbor}").get(neighbor, {})
-        return state.get("bgpState") == "Established"
+        return bool(state.get("bgpState") == "Established")
 
     def routes(self, family: str = "ipv4") -> dict[str, dict[str, Any]]:
         """The first path per prefix, as `show bgp <family> unicast json` has it."""

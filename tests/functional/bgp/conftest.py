@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
@@ -66,7 +67,16 @@ SELF6 = Attributes(next_hop="fd99::1")
 
 
 @pytest.fixture
-def wire(namespaces: netns.Namespaces, tmp_path: Path) -> Wire:
+def directory() -> Iterator[Path]:
+    """A run directory that ExaBGP's user may enter; pytest's own are for root alone."""
+    with tempfile.TemporaryDirectory(prefix="felix-py-bgp-") as made:
+        path = Path(made)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def wire(namespaces: netns.Namespaces, directory: Path) -> Wire:
     """Three namespaces on one bridge inside the first."""
     node, left, right = (namespaces.create() for _ in range(3))
     netns.ip("link", "add", "br0", "type", "bridge", namespace=node)
@@ -76,7 +86,7 @@ def wire(namespaces: netns.Namespaces, tmp_path: Path) -> Wire:
         netns.ip("link", "set", port, "master", "br0", namespace=node)
     for namespace, link, number in ((node, "br0", 1), (left, "eth0", 2), (right, "eth0", 3)):
         netns.address(namespace, link, f"10.99.0.{number}/24", f"fd99::{number}/64")
-    return Wire(node, left, right, tmp_path)
+    return Wire(node, left, right, directory)
 
 
 @pytest.fixture
