@@ -13,12 +13,12 @@ import msgspec
 from felix_py.lab import (
     etcd,
     fabric,
+    kernel_view,
     namespaces,
     node,
     pods,
     router,
     store_content,
-    tunnels,
 )
 from felix_py.lab.addressing import routers
 from felix_py.lab.errors import LabError
@@ -103,8 +103,9 @@ def prove(
         complaints = expectations.check(timeout_seconds)
         if complaints:
             raise LabError(_some(complaints))
-    with stages.stage("no tunnel anywhere"):
-        found = tunnels.find(home, topology)
+    with stages.stage("every node learned the others' blocks; no tunnel"):
+        found = kernel_view.not_learned(home, topology, timeout_seconds)
+        found += kernel_view.tunnels(home, topology)
         if found:
             raise LabError(_some(found))
     views = tuple(router.view(home, each.router) for each in views)

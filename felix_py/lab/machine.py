@@ -57,6 +57,10 @@ class Machine:
         if not machine_id.exists():
             machine_id.write_text(uuid.uuid4().hex + "\n")
         (layer(disk, "/etc") / "hostname").write_text(self.name + "\n")
+        # As Debian's installer writes it: without it every look-up of the machine's own name waits
+        # for a name server that cannot be reached from here.
+        hosts = f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n::1 localhost ip6-localhost\n"
+        (layer(disk, "/etc") / "hosts").write_text(hosts)
         for directory in ("run/netns", "run/lock"):
             (disk / directory).mkdir(parents=True, exist_ok=True)
 

@@ -103,7 +103,8 @@ def parse_bird_routes(text: str) -> dict[str, list[str]]:
         if not words or line.startswith("Table"):
             continue
         if not line[0].isspace():
-            prefix, wanted = words[0], "BGP" in line or "AS" in words[-1]
+            # Only BGP's routes end in their AS path and origin, `[AS64512i]` or `[i]`.
+            prefix, wanted = words[0], words[-1].endswith("]")
         if wanted and words[0] == "via":
             found.setdefault(prefix, []).append(words[1])
     return found

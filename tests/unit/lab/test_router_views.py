@@ -26,6 +26,8 @@ Table master4:
 \tdev rack0
 10.244.0.0/26        unicast [node_a1 10:14:42.123] * (100) [AS64512i]
 \tvia 10.10.1.11 on rack0
+10.244.7.0/26        unicast [node_a2 10:14:42.123] * (100) [i]
+\tvia 10.10.1.12 on rack0
 10.244.9.0/26        unicast [tor_b 10:14:42.123] * (100) [AS64512?]
 \tvia 10.10.255.1 on tor-b weight 1
 \tvia 10.10.255.3 on tor-c weight 1
@@ -54,6 +56,7 @@ def test_birds_sessions_are_up_only_when_established() -> None:
 def test_of_birds_routes_those_from_bgp_count_with_all_their_next_hops() -> None:
     assert router.parse_bird_routes(BIRD_ROUTES) == {
         "10.244.0.0/26": ["10.10.1.11"],
+        "10.244.7.0/26": ["10.10.1.12"],
         "10.244.9.0/26": ["10.10.255.1", "10.10.255.3"],
     }
 
