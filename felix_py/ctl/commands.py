@@ -17,10 +17,8 @@ from felix_py.ctl import status as status_verb
 from felix_py.ctl import write as write_verbs
 from felix_py.ctl.connection import Session
 from felix_py.ctl.errors import CommandError
+from felix_py.runtime import logs
 from felix_py.runtime.settings import DEFAULT_FILE
-
-SOMETHING_IS_WRONG = 2
-"""The exit status of `status` and `ipam check` that worked and found something."""
 
 app = typer.Typer(
     help="Pools, peers, nodes and endpoints in etcd; the state of nodes.", no_args_is_help=True
@@ -44,6 +42,7 @@ def configure(
     config: Annotated[Path, typer.Option(help="the node's configuration file")] = DEFAULT_FILE,
 ) -> None:
     """What every verb starts from."""
+    logs.set_up("felixctl", logs.LogSettings(level="error", form="text"))
     context.obj = Session(config)
 
 
@@ -138,7 +137,7 @@ def status(
 ) -> None:
     """This node's daemons, sessions and routes; exit status 2 when something is wrong."""
     if not status_verb.status(context.obj, form, fleet=fleet):
-        raise typer.Exit(SOMETHING_IS_WRONG)
+        raise typer.Exit(output.SOMETHING_IS_WRONG)
 
 
 @datastore_app.command("accept")

@@ -13,7 +13,6 @@ import msgspec
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.settings import DatastoreSettings
 from felix_py.datastore.store import Store
-from felix_py.runtime.logs import LogSettings
 from felix_py.runtime.settings import DEFAULT_FILE, NodeSettings, load
 
 
@@ -22,7 +21,6 @@ class CtlSettings(msgspec.Struct, frozen=True):
 
     node: NodeSettings = NodeSettings()
     datastore: DatastoreSettings = DatastoreSettings()
-    log: LogSettings = LogSettings()
 
 
 class Session:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from felix_py.ctl import ipam, output
+from felix_py.ctl import ipam, ipam_check, output
 
 app = typer.Typer(help="Addresses: who holds what.", no_args_is_help=True)
 
@@ -23,3 +23,15 @@ def show(
 ) -> None:
     """Pools and how full they are, or the holders of an address, a block, a node's blocks."""
     ipam.show(context.obj, ipam.Selection(address, block, node), form)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    form: PlainOutput = output.PlainForm.TABLE,
+    *,
+    kernel: Annotated[bool, typer.Option(help="also compare this node's routes")] = True,
+) -> None:
+    """What is leaked, doubled or stray, with what to do; exit status 2 when something is."""
+    if not ipam_check.check(context.obj, form, kernel=kernel):
+        raise typer.Exit(output.SOMETHING_IS_WRONG)

@@ -20,6 +20,9 @@ from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Invalid
 from felix_py.datastore.store import KeyValue
 
+SOMETHING_IS_WRONG = 2
+"""The exit status of `status` and `ipam check` that worked and found something."""
+
 PIPE_WIDTH = 500
 """Columns when the output is no terminal: nothing is cut for a program that reads it."""
 
