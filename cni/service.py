@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import sleep
 
 import structlog
 
@@ -83,7 +83,7 @@ class Service:
             if self._why_not() is None or self._attachments.clock.now() > self._starting_until:
                 self._starting_until = None
             else:
-                time.sleep(START_POLL_SECONDS)
+                sleep(START_POLL_SECONDS)
 
     def _work(self, request: Request, names: Names, descriptor: int | None) -> Answer:
         attachments, conf = self._attachments, request.conf
