@@ -1,0 +1,184 @@
+"""One node of the many-writers test: a real fence, syncer and allocator, and threads that want pods.
+
+Run as `python -m tests.functional.ipam.writer_process <endpoint> <node> <directory> <seed> <mode>`.
+mode `work`: assign and release at random until SIGTERM. mode `drain`: release everything there is.
+Each granted lease is appended to <directory>/granted as JSON, for the checker.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+from felix_py.datastore import codec
+from felix_py.datastore.errors import StoreAway
+from felix_py.datastore.etcd_store import EtcdStore
+from felix_py.datastore.fence import Fence
+from felix_py.datastore.history import History
+from felix_py.datastore.keys import ResourceKey, kind_prefix, parse
+from felix_py.datastore.model import HandleId, IPAddress, Kind, NodeName, WorkloadEndpoint
+from felix_py.datastore.settings import DatastoreSettings
+from felix_py.datastore.store import KeyValue
+from felix_py.datastore.syncer import Syncer
+from felix_py.runtime.clock import SystemClock
+from felix_py.runtime.errors import FelixPyError
+from felix_py.runtime.mailbox import Mailbox
+from felix_py.runtime.supervisor import Supervisor
+from ipam.allocator import Allocator, watched_prefixes
+from ipam.errors import PoolExhausted
+from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest
+
+THREADS = 6
+MOST_PODS = 30
+"""Per node; three nodes want more than the pool has."""
+
+
+class Pods:
+    """The pods of one node, as its container runtime knows them."""
+
+    def __init__(self, allocator: Allocator, node: str, directory: Path, seed: int) -> None:
+        self.allocator = allocator
+        self.node = node
+        self.random = random.Random(seed)
+        self.lock = threading.Lock()
+        self.mine: list[str] = []
+        self.number = 0
+        self.seed = seed
+        self.granted = (directory / "granted").open("a", buffering=1)
+
+    def work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            with self.lock:
+                grow = self.random.random() < 0.6 and len(self.mine) < MOST_PODS
+                chosen = None if grow or not self.mine else self._pop()
+            try:
+                if grow:
+                    self.start()
+                elif chosen is not None:
+                    self.end(chosen)
+                else:
+                    time.sleep(0.01)
+            except FelixPyError as error:
+                time.sleep(0.002 if isinstance(error, PoolExhausted) else 0.05)
+
+    def start(self) -> None:
+        with self.lock:
+            self.number += 1
+            container = f"{self.node}x{self.seed}x{self.number}"
+            families = (4, 6) if self.random.random() < 0.3 else (4,)
+        draft = EndpointDraft(endpoint_key(self.node, container), render_for(self.node, container))
+        request = AssignRequest(handle(container), {"node": self.node}, families, endpoint=draft)
+        lease = self.allocator.assign(request, 10)
+        if self.number % 5 == 0:
+            again = self.allocator.assign(request, 10)
+            assert again.addresses == lease.addresses, (again, lease)
+        self.note(lease)
+        with self.lock:
+            self.mine.append(container)
+
+    def end(self, container: str) -> None:
+        try:
+            key = endpoint_key(container.partition("x")[0], container)
+            self.allocator.release(ReleaseRequest(handle(container), container, key), 10)
+        except FelixPyError:
+            with self.lock:
+                self.mine.append(container)
+            raise
+
+    def note(self, lease: Lease) -> None:
+        addresses = [str(leased.address) for leased in lease.addresses]
+        document = [lease.handle_id, addresses, lease.revision]
+        self.granted.write(json.dumps(document) + "\n")
+
+    def _pop(self) -> str:
+        index = self.random.randrange(len(self.mine))
+        return self.mine.pop(index)
+
+
+def handle(container: str) -> HandleId:
+    return HandleId(f"net.{container}")
+
+
+def endpoint_key(node: str, container: str) -> ResourceKey:
+    return ResourceKey(Kind.WORKLOAD_ENDPOINT, f"{node}-k8s-{container}-eth0", "default")
+
+
+def render_for(node: str, container: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def render(given: tuple[IPAddress, ...], stored: KeyValue | None) -> bytes:
+        spec = {
+            "orchestrator": "k8s",
+            "node": node,
+            "pod": container,
+            "endpoint": "eth0",
+            "containerID": container,
+            "interfaceName": "cali0",
+            "ipNetworks": [f"{address}/{address.max_prefixlen}" for address in given],
+        }
+        key = endpoint_key(node, container)
+        return codec.render_new(key, spec, uid="u", created_at="2026-01-01T00:00:00Z")
+
+    return render
+
+
+def containers(store: EtcdStore, node: str | None) -> list[str]:
+    """What runs according to the store: a restarted node's runtime still has its pods."""
+    found = []
+    for item in store.list(kind_prefix(Kind.WORKLOAD_ENDPOINT)).items:
+        key = parse(item.key)
+        value = codec.decode(key, item.value) if key else None
+        if isinstance(value, WorkloadEndpoint) and node in (None, value.node):
+            found.append(value.container_id)
+    return found
+
+
+def patiently(store: EtcdStore, node: str | None) -> list[str]:
+    for _ in range(100):
+        try:
+            return containers(store, node)
+        except StoreAway:
+            time.sleep(0.1)
+    raise SystemExit("etcd does not come back")
+
+
+def main() -> int:
+    endpoint, node, directory, seed, mode = sys.argv[1:]
+    where = Path(directory) / node
+    where.mkdir(parents=True, exist_ok=True)
+    store = EtcdStore.connect(DatastoreSettings(endpoints=[endpoint], timeout_seconds=2.0))
+    known = patiently(store, None if mode == "drain" else node)
+    fence = Fence(store, NodeName(node), f"machine-{node}")
+    fence.open()
+    mailbox = Mailbox()  # type: ignore[var-annotated]
+    clock = SystemClock()
+    history = History(str(where), "cni")
+    allocator = Allocator(store, fence, NodeName(node), mailbox, clock)
+    pods = Pods(allocator, node, where, int(seed))
+    pods.mine = known
+    supervisor = Supervisor()
+    prefixes = watched_prefixes(NodeName(node))
+    supervisor.add("syncer", Syncer(store, prefixes, mailbox, history, clock).run)
+    supervisor.add("allocator", allocator.run)
+    if mode == "drain":
+        supervisor.add("drain", lambda stop: drain(pods, stop))
+        supervisor.run()
+        return 0 if not pods.mine else 1
+    for number in range(THREADS):
+        supervisor.add(f"pods-{number}", pods.work)
+    return supervisor.run()
+
+
+def drain(pods: Pods, stop: threading.Event) -> None:
+    while pods.mine and not stop.is_set():
+        container = pods.mine.pop()
+        try:
+            pods.end(container)
+        except FelixPyError:
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
