@@ -7,6 +7,8 @@ carries the protocol, so that it finds that very route and no other at the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from felix_py.kernel.model import (
     DropRoute,
     NextHop,
@@ -46,10 +48,46 @@ _OIF = ATTRIBUTE.pack(8, RTA_OIF)
 
 def pack(change: RouteChange) -> Message:
     """One change as a message. Next hops of a DropRoute narrow the deletion to that very route."""
-    if isinstance(change, PutRoute):
-        flags = CREATE | (REPLACE if change.replaces_ours else EXCL)
-        return Message(NEWROUTE, flags, _body(change.route, change.route.scope.value))
-    return Message(DELROUTE, 0, _body(change.route, RT_SCOPE_NOWHERE))
+    [message] = pack_all([change])
+    return message
+
+
+def pack_all(changes: Sequence[RouteChange]) -> list[Message]:
+    """Many changes as messages. What routes share but the destination is packed once.
+
+    Next hops and sources are recognised by identity: they stay alive as long as the changes.
+    """
+    around: dict[tuple[int, ...], tuple[bytes, bytes]] = {}
+    messages: list[Message] = []
+    for change in changes:
+        route = change.route
+        key = route.key
+        prefix = key.prefix
+        puts = isinstance(change, PutRoute)
+        shape = (
+            puts,
+            prefix.prefixlen,
+            prefix.version,
+            key.metric,
+            key.table,
+            route.protocol,
+            id(route.kind),
+            id(route.scope),
+            id(route.next_hops),
+            id(route.source),
+        )
+        found = around.get(shape)
+        if found is None:
+            scope = route.scope.value if puts else RT_SCOPE_NOWHERE
+            found = around[shape] = _around(route, scope)
+        before, after = found
+        body = before + prefix.network_address.packed + after
+        if not isinstance(change, PutRoute):
+            messages.append(Message(DELROUTE, 0, body))
+        else:
+            exclusive = REPLACE if change.replaces_ours else EXCL
+            messages.append(Message(NEWROUTE, CREATE | exclusive, body))
+    return messages
 
 
 def describe(change: RouteChange) -> str:
@@ -62,29 +100,24 @@ def describe(change: RouteChange) -> str:
     )
 
 
-def _body(route: Route, scope: int) -> bytes:
+def _around(route: Route, scope: int) -> tuple[bytes, bytes]:
+    """A route's message before and after the bytes of its destination."""
     prefix, metric, table = route.key.prefix, route.key.metric, route.key.table
     hops = route.next_hops
-    packed = prefix.network_address.packed
     version = prefix.version
     flags = RTNH_F_ONLINK if len(hops) == 1 and hops[0].onlink else 0
-    chunks = [
-        RTMSG.pack(
-            FAMILY[version],
-            prefix.prefixlen,
-            0,
-            0,
-            table if table < 256 else TABLE_IN_ATTRIBUTE,
-            route.protocol,
-            scope,
-            route.kind.value,
-            flags,
-        ),
-        _DST[version == 6],
-        packed,
-        _PRIORITY,
-        U32.pack(metric),
-    ]
+    header = RTMSG.pack(
+        FAMILY[version],
+        prefix.prefixlen,
+        0,
+        0,
+        table if table < 256 else TABLE_IN_ATTRIBUTE,
+        route.protocol,
+        scope,
+        route.kind.value,
+        flags,
+    )
+    chunks = [_PRIORITY, U32.pack(metric)]
     if table > 255:
         chunks.append(number(RTA_TABLE, table))
     if len(hops) == 1:
@@ -96,7 +129,7 @@ def _body(route: Route, scope: int) -> bytes:
         chunks.append(attribute(RTA_MULTIPATH, b"".join(_next_hop(hop, version) for hop in hops)))
     if route.source is not None:
         chunks.append(attribute(RTA_PREFSRC, route.source.packed))
-    return b"".join(chunks)
+    return header + _DST[version == 6], b"".join(chunks)
 
 
 def _gateway(hop: NextHop, version: int) -> bytes:

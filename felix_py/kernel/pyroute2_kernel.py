@@ -37,7 +37,7 @@ from felix_py.kernel.model import (
 )
 from felix_py.kernel.monitor import NetlinkMonitor
 from felix_py.kernel.namespace import entered_by_name
-from felix_py.kernel.netlink_batch import describe, pack
+from felix_py.kernel.netlink_batch import describe, pack_all
 from felix_py.kernel.netlink_format import AF_INET, AF_INET6, FAMILY
 from felix_py.kernel.netlink_wire import NetlinkSocket, Refusal
 from felix_py.kernel.route_dump import RouteReader, route_dump_request
@@ -142,7 +142,7 @@ class Pyroute2Kernel:
         answers: list[KernelRefused | None] = []
         for start in range(0, len(changes), CHANGES_PER_ROUND):
             part = changes[start : start + CHANGES_PER_ROUND]
-            refusals = self._socket.request([pack(change) for change in part])
+            refusals = self._socket.request(pack_all(part))
             answers += [
                 None if refusal is None else _answer(change, refusal)
                 for change, refusal in zip(part, refusals, strict=True)

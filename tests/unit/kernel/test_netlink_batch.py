@@ -18,7 +18,7 @@ from felix_py.kernel.model import (
     Scope,
     in_order,
 )
-from felix_py.kernel.netlink_batch import describe, pack
+from felix_py.kernel.netlink_batch import describe, pack, pack_all
 from felix_py.kernel.netlink_format import CREATE, DELROUTE, EXCL, HEADER, NEWROUTE, REPLACE
 from felix_py.kernel.route_dump import RouteReader, route_prefix
 
@@ -85,6 +85,12 @@ def test_the_bytes_are_those_that_iproute2_sends() -> None:
         "08000400 07000000"
         "08000500 0a000002"
     )
+
+
+@given(st.lists(any_route(), max_size=8))
+def test_routes_packed_together_are_those_packed_alone(routes: list[Route]) -> None:
+    changes = [change(route) for route in routes for change in (PutRoute, DropRoute)] * 2
+    assert pack_all(changes) == [pack(change) for change in changes]
 
 
 def test_creation_is_exclusive_and_only_ours_is_replaced() -> None:
