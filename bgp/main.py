@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import ExitStack
@@ -18,6 +19,9 @@ from felix_py.runtime.version import VERSION
 
 log = structlog.get_logger(__name__)
 ABOUT = "BGP agent: keeps sessions, announcements and learned routes as etcd and the peers say."
+GC_ALLOCATIONS = 100_000
+"""Frozen values make no cycles: Python's default of 700 walks a full table again and again, for a third
+of the time that learning it takes (measured)."""
 
 
 def main() -> None:
@@ -34,6 +38,7 @@ def main() -> None:
     logs.set_up(DAEMON, settings.log)
     metrics.serve(settings.bgp.metrics_address, settings.bgp.metrics_port)
     log.info("starting", node=me, version=VERSION)
+    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
     with ExitStack() as resources:
         sys.exit(assemble(settings, me, resources).run())
 
