@@ -40,6 +40,12 @@ class LinkReaper:
         self._busy = threading.Lock()
         self._next: _Round | None = None
 
+    @property
+    def gathered(self) -> int:
+        """How many links wait for the next request."""
+        with self._lock:
+            return len(self._next.indexes) if self._next is not None else 0
+
     def delete(self, indexes: Sequence[int]) -> None:
         """Delete these links; absent is fine. Raises KernelRefused."""
         if not indexes:
