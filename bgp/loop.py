@@ -89,11 +89,12 @@ class Loop:
     def run(self, stop: threading.Event) -> None:
         """Go round until told to stop; sessions and routes are left as they are."""
         while not stop.is_set():
-            self._inputs.bell.wait(self._retry.wait_seconds(self._clock.now(), TICK_SECONDS))
+            self._inputs.bell.wait(self._wait_seconds(self._clock.now()))
             self._health.beat(DAEMON, LIVE_SECONDS)
+            well = True
             try:
                 with APPLY_SECONDS.labels(DAEMON).time():
-                    well = self._round()
+                    self._round()
             except (KernelRefused, TransientError) as error:
                 log.warning("round failed, everything is read again", reason=str(error))
                 self._routing.look_again()
@@ -102,24 +103,25 @@ class Loop:
             self._retry.record(self._clock.now(), failed=not well)
             self._report()
 
-    def _round(self) -> bool:
-        """Take in, decide, say, write; False when something is still wrong."""
+    def _wait_seconds(self, now: float) -> float:
+        wait = self._routing.wait_seconds(now, TICK_SECONDS)
+        return self._retry.wait_seconds(now, wait)
+
+    def _round(self) -> None:
+        """Take in, decide, say, write."""
         now = self._clock.now()
         self._state.fold(self._inputs.mailbox.take_all(0))
         self._listen()
         self._rib.tick(now)
         if not self._started and not self._state.store.may_act:
-            return True
+            return
         if not self._routing.started:
             self._routing.start(now)
         self._started = True
         dirty = self._state.take_dirty()
         self._decide(dirty, now)
-        if self._retry.due(now):
-            self._routing.try_again()
-        well = self._routing.update(self._state.snapshot, dirty, now)
+        self._routing.update(self._state.snapshot, dirty, now)
         self._sessions.step()
-        return well
 
     def _listen(self) -> None:
         """Events in their order; after lost ones the conversation with ExaBGP starts over."""

@@ -14,7 +14,7 @@ from bgp.model import IPAddress, IPNetwork
 from bgp.rib_in import RibIn
 from bgp.state import Dirty, Snapshot
 from bgp.underlay import UnderlayReader, touches_underlay
-from felix_py.runtime.schedule import Interval
+from felix_py.runtime.schedule import Backoff, Interval, Retry
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ class Routing:
         self._keep_until: float | None = None
         self._relist = Interval(RELIST_SECONDS)
         self._recheck_at: float | None = None
+        self._retry = Retry(Backoff(0.05, 5.0))
         self._to_apply = True
 
     @property
@@ -58,8 +59,8 @@ class Routing:
         self._keep_until = now + self._keep_seconds
         log.info("kernel routes adopted", routes=kept)
 
-    def update(self, snapshot: Snapshot, dirty: Dirty, now: float) -> bool:
-        """One round after `start`; False when something is to be tried again soon."""
+    def update(self, snapshot: Snapshot, dirty: Dirty, now: float) -> None:
+        """One round after `start`; what the kernel refused is tried again with growing delays."""
         dirty.everything_learned |= self._look(snapshot, now)
         changes = self._learned.update(snapshot, dirty, self._underlay.addresses)
         if changes:
@@ -68,14 +69,13 @@ class Routing:
         if self._fib.adopting and self._may_complete(now):
             log.info("routes nobody announced again are dropped", routes=self._fib.complete())
             self._to_apply = True
-        if not self._to_apply:
-            return True
-        self._to_apply = False
-        return not self._fib.apply()
+        if self._to_apply or self._retry.due(now):
+            self._to_apply = False
+            self._retry.record(now, failed=self._fib.apply())
 
-    def try_again(self) -> None:
-        """The next round writes what is still missing, changed or not."""
-        self._to_apply = True
+    def wait_seconds(self, now: float, otherwise: float) -> float:
+        """Until something refused is tried again."""
+        return self._retry.wait_seconds(now, otherwise)
 
     def look_again(self) -> None:
         """A round failed half-way: distrust everything."""
