@@ -22,7 +22,6 @@ from felix_py.datastore.model import (
     Handle,
     HandleId,
     IPAMConfig,
-    IPNetwork,
 )
 
 MAX_SEQUENCE_NUMBER = 2**64 - 1
@@ -77,7 +76,7 @@ def decode_block(key: BlockKey, raw: bytes) -> Block:
     document = loads(raw, _DOCUMENT)
     wire = convert(document, _Block)
     _refuse_deleted(deleted=wire.deleted)
-    if masked_network("cidr", wire.cidr) != key.cidr:
+    if wire.cidr != str(key.cidr) and masked_network("cidr", wire.cidr) != key.cidr:
         raise BadField("cidr", f"{wire.cidr} is not the key's {key.cidr}; delete the block")
     attributes = tuple(map(_attribute, range(len(wire.attributes or ())), wire.attributes or ()))
     sequence = wire.sequenceNumber or 0
@@ -89,7 +88,9 @@ def decode_block(key: BlockKey, raw: bytes) -> Block:
         unallocated=tuple(wire.unallocated or ()),
         attributes=attributes,
         sequence_number=in_range("sequenceNumber", sequence, 0, MAX_SEQUENCE_NUMBER),
-        sequence_for_allocation=_sequences(key.cidr, wire.sequenceNumberForAllocation or {}),
+        sequence_for_allocation=_sequences(
+            len(wire.allocations), wire.sequenceNumberForAllocation or {}
+        ),
         extra={name: value for name, value in document.items() if name not in _BLOCK_FIELDS},
     )
     _check_ordinals(block)
@@ -189,14 +190,15 @@ def _attribute_document(attribute: Attribute) -> dict[str, object]:
     return {**document, **attribute.extra}
 
 
-def _sequences(cidr: IPNetwork, texts: Mapping[str, int]) -> dict[int, int]:
+def _sequences(size: int, texts: Mapping[str, int]) -> dict[int, int]:
     found = {}
     for text, number in texts.items():
-        field = f"sequenceNumberForAllocation[{text[:20]}]"
-        if not (text.isascii() and text.isdigit()) or len(text) > 5:
-            raise BadField(field, "is not an ordinal; remove the entry")
-        ordinal = in_range(field, int(text), 0, cidr.num_addresses - 1)
-        found[ordinal] = in_range(field, number, 0, MAX_SEQUENCE_NUMBER)
+        if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < size):
+            field = f"sequenceNumberForAllocation[{text[:20]}]"
+            raise BadField(field, "is not an ordinal of the block; remove the entry")
+        if not 0 <= number <= MAX_SEQUENCE_NUMBER:
+            raise BadField(f"sequenceNumberForAllocation[{text}]", f"{number} is out of range")
+        found[int(text)] = number
     return found
 
 
