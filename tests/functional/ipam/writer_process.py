@@ -1,13 +1,15 @@
 """One node of the many-writers test: a real fence, syncer and allocator, and threads that want pods.
 
-Run as `python -m tests.functional.ipam.writer_process <endpoint> <node> <directory> <seed> <mode>`.
-mode `work`: assign and release at random until SIGTERM. mode `drain`: release everything there is.
-Each granted lease is appended to <directory>/granted as JSON, for the checker.
+`live` is the body of a process that a fork server starts, so that a new one costs no imports. mode
+`work`: assign and release at random until SIGTERM. mode `drain`: release everything there is. Each
+granted lease is appended to <directory>/<node>/granted as JSON, for the checker.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import random
 import sys
 import threading
@@ -15,6 +17,7 @@ import time
 from pathlib import Path
 
 from felix_py.datastore import codec
+from felix_py.datastore.changes import SyncMailbox
 from felix_py.datastore.errors import StoreAway
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
@@ -30,7 +33,7 @@ from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.supervisor import Supervisor
 from ipam.allocator import Allocator, watched_prefixes
 from ipam.errors import PoolExhausted
-from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest
+from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest, RenderEndpoint
 
 THREADS = 6
 MOST_PODS = 30
@@ -107,7 +110,7 @@ def endpoint_key(node: str, container: str) -> ResourceKey:
     return ResourceKey(Kind.WORKLOAD_ENDPOINT, f"{node}-k8s-{container}-eth0", "default")
 
 
-def render_for(node: str, container: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def render_for(node: str, container: str) -> RenderEndpoint:
     def render(given: tuple[IPAddress, ...], stored: KeyValue | None) -> bytes:
         spec = {
             "orchestrator": "k8s",
@@ -144,31 +147,43 @@ def patiently(store: EtcdStore, node: str | None) -> list[str]:
     raise SystemExit("etcd does not come back")
 
 
-def main() -> int:
-    endpoint, node, directory, seed, mode = sys.argv[1:]
-    where = Path(directory) / node
+def live(endpoint: str, node: str, directory: Path, seed: int, mode: str) -> None:
+    """The process's body; it exits with the supervisor's status, of a drain with what is left."""
+    where = directory / node
     where.mkdir(parents=True, exist_ok=True)
+    log = os.open(directory / f"{node}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     store = EtcdStore.connect(DatastoreSettings(endpoints=[endpoint], timeout_seconds=2.0))
     known = patiently(store, None if mode == "drain" else node)
     fence = Fence(store, NodeName(node), f"machine-{node}")
     fence.open()
-    mailbox = Mailbox()  # type: ignore[var-annotated]
+    mailbox: SyncMailbox = Mailbox()
     clock = SystemClock()
     history = History(str(where), "cni")
     allocator = Allocator(store, fence, NodeName(node), mailbox, clock)
-    pods = Pods(allocator, node, where, int(seed))
+    pods = Pods(allocator, node, where, seed)
     pods.mine = known
     supervisor = Supervisor()
     prefixes = watched_prefixes(NodeName(node))
     supervisor.add("syncer", Syncer(store, prefixes, mailbox, history, clock).run)
     supervisor.add("allocator", allocator.run)
+    supervisor.add("orphan", end_with_parent)
     if mode == "drain":
         supervisor.add("drain", lambda stop: drain(pods, stop))
         supervisor.run()
-        return 0 if not pods.mine else 1
+        sys.exit(len(pods.mine))
     for number in range(THREADS):
         supervisor.add(f"pods-{number}", pods.work)
-    return supervisor.run()
+    sys.exit(supervisor.run())
+
+
+def end_with_parent(stop: threading.Event) -> None:
+    """A test run that was killed leaves no writers behind."""
+    parent = multiprocessing.parent_process()
+    while not stop.wait(0.5):
+        if parent is None or not parent.is_alive():
+            os._exit(1)
 
 
 def drain(pods: Pods, stop: threading.Event) -> None:
@@ -178,7 +193,3 @@ def drain(pods: Pods, stop: threading.Event) -> None:
             pods.end(container)
         except FelixPyError:
             time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
