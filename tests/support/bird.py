@@ -155,7 +155,7 @@ def parse_routes(text: str) -> dict[str, BirdRoute]:
 
 
 def until(
-    condition: Callable[[], object], timeout_seconds: float = 10.0, every_seconds: float = 0.05
+    condition: Callable[[], object], timeout_seconds: float = 30.0, every_seconds: float = 0.05
 ) -> None:
     """Wait for a condition; fails with its source's name when it does not come true."""
     deadline = time.monotonic() + timeout_seconds

@@ -74,7 +74,7 @@ def test_ten_thousand_routes_go_out_and_come_in(wire: Wire, node: BgpNode) -> No
         agent.want([peering(2)])
         until(lambda: PEER2 in agent.up)
         agent.say("10.99.0.2", dict.fromkeys(prefixes, SELF))
-        until(lambda: len(agent.received) == len(received), 20)
+        until(lambda: len(agent.received) == len(received))
         until(lambda: "10000 imported" in bird.ask("show", "protocols", "all", "node"), 30)
         agent.say("10.99.0.2", {})
         until(lambda: "0 imported" in bird.ask("show", "protocols", "all", "node"), 30)
@@ -90,9 +90,9 @@ def test_both_peers_hear_the_same_and_one_that_comes_late_hears_it_too(
     with wire.bird("left") as left:
         until(lambda: set(left.routes("protocol", "node")) == set(RICH))
         with wire.bird("right") as right:
-            until(lambda: set(right.routes("protocol", "node")) == set(RICH), 15)
+            until(lambda: set(right.routes("protocol", "node")) == set(RICH))
         agent.say("10.99.0.3", {"192.168.1.0/26": SELF})
         with wire.bird("right") as right:
-            until(lambda: set(right.routes("protocol", "node")) == {"192.168.1.0/26"}, 15)
+            until(lambda: set(right.routes("protocol", "node")) == {"192.168.1.0/26"})
             time.sleep(0.3)
             assert set(right.routes("protocol", "node")) == {"192.168.1.0/26"}

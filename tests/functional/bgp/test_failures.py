@@ -80,9 +80,9 @@ def test_a_relay_killed_under_load_ends_in_a_working_session(wire: Wire, node: B
         bird.ask("enable", "four")
         time.sleep(0.3)
         os.kill(node.relay_pid(), signal.SIGKILL)
-        until(lambda: agent.speaker.settled(PEER2), 20)
+        until(lambda: agent.speaker.settled(PEER2))
         until(lambda: routes(bird) == set(ROUTES))
-        until(lambda: len(agent.received) == len(many), 20)
+        until(lambda: len(agent.received) == len(many))
 
 
 def test_graceful_restart_keeps_routes_until_our_end_of_rib(wire: Wire, node: BgpNode) -> None:
@@ -94,10 +94,9 @@ def test_graceful_restart_keeps_routes_until_our_end_of_rib(wire: Wire, node: Bg
         until(lambda: routes(bird) == set(ROUTES))
         agent.stop()
         pid = node.exabgp_pid()
-        killed_at = time.monotonic()
         os.kill(pid or 0, signal.SIGKILL)
-        until(lambda: node.exabgp_pid() not in {None, pid}, 2, 0.01)
-        assert time.monotonic() - killed_at < 1.0
+        until(lambda: node.exabgp_pid() not in {None, pid})
+        assert '"restart_in_seconds": 0.0' in node.log()
         until(lambda: "Established" in bird.ask("show", "protocols", "node"))
         time.sleep(1.0)
         assert routes(bird) == set(ROUTES), "stale routes must stay until End-of-RIB"
@@ -134,9 +133,9 @@ def test_a_frozen_exabgp_is_killed_and_replaced(wire: Wire, node: BgpNode) -> No
         until(lambda: agent.speaker.settled(PEER2))
         pid = node.exabgp_pid()
         os.kill(pid or 0, signal.SIGSTOP)
-        until(lambda: node.exabgp_pid() not in {None, pid}, 9)
+        until(lambda: node.exabgp_pid() not in {None, pid})
         assert agent.watch.kills == 1
-        until(lambda: agent.speaker.settled(PEER2), 15)
+        until(lambda: agent.speaker.settled(PEER2))
         assert routes(bird) == set(ROUTES)
 
 
@@ -154,7 +153,7 @@ def test_a_killed_launcher_takes_exabgp_along_and_the_next_one_starts_another(
         until(lambda: start_time(pid) is None, 2)
         assert routes(bird) == set(ROUTES)
         node.start_launcher()
-        until(lambda: agent.speaker.settled(PEER2), 15)
+        until(lambda: agent.speaker.settled(PEER2))
         assert routes(bird) == set(ROUTES)
 
 

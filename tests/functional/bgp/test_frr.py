@@ -34,7 +34,7 @@ def test_frr_hears_us_and_keeps_our_routes_over_a_crash_until_end_of_rib(
         agent = node.start_agent()
         agent.want([peering(2, peer_as=65002)])
         agent.say("10.99.0.2", ROUTES)
-        until(lambda: agent.speaker.settled(PEER2), 20)
+        until(lambda: agent.speaker.settled(PEER2))
         until(lambda: set(ROUTES) <= set(frr.routes()))
         until(lambda: ip_network("172.20.0.0/24") in agent.received)
         assert frr.routes()["192.168.1.0/26"]["path"] == "64512"
@@ -46,5 +46,5 @@ def test_frr_hears_us_and_keeps_our_routes_over_a_crash_until_end_of_rib(
         fresh = node.start_agent()
         fresh.want([peering(2, peer_as=65002)])
         fresh.say("10.99.0.2", {"192.168.1.0/26": SELF})
-        until(lambda: fresh.speaker.settled(PEER2), 20)
+        until(lambda: fresh.speaker.settled(PEER2))
         until(lambda: set(frr.routes()) & set(ROUTES) == {"192.168.1.0/26"})

@@ -82,7 +82,7 @@ def test_a_changed_key_says_everything_again_to_the_new_session(wire: Wire, node
         agent.say("10.99.0.2", ROUTES)
         until(lambda: agent.speaker.settled(PEER2))
         agent.want([peering(2, router_id=ip_address("10.99.0.77"))])
-        until(lambda: "10.99.0.77" in bird.ask("show", "protocols", "all", "node"), 15)
+        until(lambda: "10.99.0.77" in bird.ask("show", "protocols", "all", "node"))
         until(lambda: set(bird.routes("protocol", "node")) == set(ROUTES))
 
 
@@ -154,4 +154,4 @@ def test_a_peer_that_can_only_connect_to_us_gets_its_session(wire: Wire, node: B
         bird.ask("restart", "node")
         agent = node.start_agent()
         agent.want([peering(2, password="both ways")])
-        until(lambda: bird.established("node"), 20)
+        until(lambda: bird.established("node"))
