@@ -105,11 +105,21 @@ def test_an_update_gives_withdrawals_and_paths_with_all_attributes() -> None:
     body = {
         "attribute": {
             "origin": "igp",
-            "as-path": {"0": {"element": "as-sequence", "value": [65003, 64512]}, "1": {"element": "as-set", "value": [7]}},
+            "as-path": {
+                "0": {"element": "as-sequence", "value": [65003, 64512]},
+                "1": {"element": "as-set", "value": [7]},
+            },
             "med": 0, "local-preference": 100, "community": [[64512, 1], "no-export"],
             "large-community": [[64512, 1, 2]], "originator-id": "10.99.0.9", "cluster-list": ["10.99.0.2"],
         },
-        "announce": {"ipv4 unicast": {"10.99.0.2": ["192.168.1.64/26", {"nlri": "192.168.1.0/26", "path-information": "0.0.0.2"}]}},
+        "announce": {
+            "ipv4 unicast": {
+                "10.99.0.2": [
+                    "192.168.1.64/26",
+                    {"nlri": "192.168.1.0/26", "path-information": "0.0.0.2"},
+                ]
+            }
+        },
         "withdraw": {"ipv4 unicast": ["192.168.0.0/26"], "ipv4 flow": ["whatever"]},
     }  # fmt: skip
     event = only(update(body))
@@ -195,15 +205,26 @@ def test_no_text_makes_it_raise(text: str) -> None:
     parse_line(text)
 
 
+FIELDS = [
+    *("state", "reason", "message", "open", "notification"),
+    *("route-refresh", "address", "direction"),
+]
+UPDATES = st.fixed_dictionaries(
+    {"update": st.fixed_dictionaries({"announce": JSON, "attribute": JSON, "withdraw": JSON})}
+)
+CAPABILITIES = st.dictionaries(
+    st.sampled_from(["1", "64", "65"]),
+    st.dictionaries(
+        st.sampled_from(["families", "time", "address-family-flags", "restart-flags", "asn4"]), JSON
+    ),
+)
+OPENS = st.fixed_dictionaries({"asn": st.integers(), "capabilities": CAPABILITIES})
+
+
 @given(
     st.sampled_from(["state", "open", "update", "notification", "refresh", "keepalive"]),
-    st.dictionaries(
-        st.sampled_from(["state", "reason", "message", "open", "notification", "route-refresh", "address", "direction"]),
-        JSON
-        | st.fixed_dictionaries({"update": st.fixed_dictionaries({"announce": JSON, "attribute": JSON, "withdraw": JSON})})
-        | st.fixed_dictionaries({"asn": st.integers(), "capabilities": st.dictionaries(st.sampled_from(["1", "64", "65"]), st.dictionaries(st.sampled_from(["families", "time", "address-family-flags", "restart-flags", "asn4"]), JSON))}),
-    ),
-)  # fmt: skip
+    st.dictionaries(st.sampled_from(FIELDS), JSON | UPDATES | OPENS),
+)
 def test_no_event_makes_it_raise(kind: str, neighbor: dict[str, Any]) -> None:
     parse_line(line(kind, neighbor))
 
