@@ -26,7 +26,7 @@ def lab(request: pytest.FixtureRequest, labs: Labs) -> Lab:
     return labs.get(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def names(lab: Lab) -> dict[str, Any]:
     return lab.status()
 
