@@ -15,9 +15,9 @@ from ipam.errors import BadRequest
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.view import View
 
-MAX_KEYS = 112
-"""Keys that a batch compares or writes. etcd takes 128 compares and 128 operations; the session,
-the reservations and one request's own keys need room beside. What does not fit waits."""
+MAX_KEYS = 124
+"""Keys that a batch compares or writes. etcd takes 128 compares and 128 operations; the session and
+the reservations need room beside. What does not fit waits for the next transaction."""
 
 
 class Asking(Protocol):
