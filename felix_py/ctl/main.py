@@ -16,6 +16,6 @@ def main() -> None:
     except StoreAway as error:
         sys.stderr.write(f"felixctl: etcd does not answer: {error}\n")
         sys.exit(1)
-    except FelixPyError as error:
+    except (FelixPyError, OSError) as error:
         sys.stderr.write(f"felixctl: {error}\n")
         sys.exit(1)
