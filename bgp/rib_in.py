@@ -87,8 +87,8 @@ class RibIn:
         match event:
             case PathsReceived():
                 self._received(address, peer, event)
-            case PeerOpened():
-                peer.opened = event
+            case PeerOpened() if peer.opened is None or not peer.up:
+                peer.opened = event  # while up: another connection's, or what is only told anew
             case PeerUp():
                 self._came_up(peer, now)
             case PeerDown():

@@ -89,6 +89,7 @@ def test_a_killed_agent_leaves_the_routes_and_the_next_one_takes_them_over(
     machine: Machine,
 ) -> None:
     machine.put_block(MINE)
+    machine.settings = {"keepRoutesSeconds": 10}
     gone = "10.244.3.0/26"
     bird = machine.bird(2, THEIRS, gone)
     machine.start()

@@ -198,6 +198,14 @@ def test_a_session_told_anew_is_resynchronised_without_losing_a_path() -> None:
     assert set(known(made)) == {B}
 
 
+def test_what_is_told_anew_of_a_session_does_not_replace_its_open() -> None:
+    made = rib(opened(seconds=0), PeerUp(PEER), update(A))
+    made.handle(opened(seconds=120), 5)
+    made.handle(PeerUp(PEER), 5)
+    made.handle(PeerDown(PEER, "closing connection"), 6)
+    assert known(made) == {}
+
+
 def test_a_refresh_without_an_end_is_complete_after_a_while() -> None:
     made = rib(opened(), PeerUp(PEER), update(A, B))
     made.handle(PeerUp(PEER), 10)
