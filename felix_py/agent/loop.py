@@ -232,7 +232,7 @@ class Loop:
         self._said = document
         INVALID_OBJECTS.labels(status.DAEMON).set(len(self._state.invalid))
         self._outlets.write_status(document)
-        self._outlets.reporter.publish(status.for_the_fleet(document))
+        self._outlets.reporter.publish(document)
 
 
 def _merge(one: Look, other: Look) -> Look:

@@ -133,11 +133,3 @@ def _address(wish: AddressWish) -> dict[str, object]:
         "method": wish.method,
         "found": found.how,
     }
-
-
-def for_the_fleet(document: Mapping[str, object]) -> dict[str, object]:
-    """The status as shown in etcd: without the revision, because writing it would change it."""
-    store = document["store"]
-    kept = {**store} if isinstance(store, dict) else {}
-    kept.pop("revision", None)
-    return {**document, "store": kept}

@@ -35,8 +35,10 @@ class StatusBoard:
         """Write the document if it is new and the interval has passed; never raises for the store.
 
         What was held back is written by a later call: call it once per round of the daemon's loop.
+        The store's revision is left out: every write raises it, and a fleet that published it would
+        make itself publish for ever.
         """
-        text = json.dumps(document, sort_keys=True)
+        text = json.dumps(_without_revision(document), sort_keys=True)
         now = time.monotonic()
         if text == self._published or now - self._tried_at < INTERVAL_SECONDS:
             return
@@ -54,3 +56,11 @@ class StatusBoard:
             log.warning("status was refused by the store", key=self._key, error=str(error))
             return
         self._published = text
+
+
+def _without_revision(document: Mapping[str, object]) -> dict[str, object]:
+    store = document.get("store")
+    if not isinstance(store, dict):
+        return dict(document)
+    kept = {name: value for name, value in store.items() if name != "revision"}
+    return {**document, "store": kept}

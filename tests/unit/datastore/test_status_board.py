@@ -59,3 +59,12 @@ def test_a_document_that_is_too_long_is_left_out(store: MemoryStore) -> None:
     board = StatusBoard(store, NodeName("n"), "bgp")
     board.publish({"a": "x" * status_board.MAX_STATUS_BYTES})
     assert published(store) is None
+
+
+def test_a_revision_that_rose_is_no_news(store: MemoryStore) -> None:
+    board = StatusBoard(store, NodeName("n"), "bgp")
+    board.publish({"store": {"inSync": True, "revision": 5}})
+    written = store.revision
+    board.publish({"store": {"inSync": True, "revision": 6}})
+    assert store.revision == written
+    assert published(store) == {"store": {"inSync": True}}
