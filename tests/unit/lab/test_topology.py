@@ -31,7 +31,7 @@ def test_a_topology_survives_being_written_and_read_again() -> None:
 
 def test_an_unknown_name_says_which_there_are() -> None:
     with pytest.raises(LabError, match="default, rack-as, reflector"):
-        topology.load("defualt")
+        topology.load("ring")
 
 
 def test_a_file_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
