@@ -105,6 +105,9 @@ class PeerOpened:
     """Families whose forwarding state the peer kept (F bit)."""
     restarting: bool
     """The R bit: the peer itself has just restarted."""
+    graceful: frozenset[Family] | None = None
+    """Families the graceful restart capability lists; None: not known, counts as all. BIRD names a
+    time and no family when it only helps others: its own paths are not to be held then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,16 +243,17 @@ class RibIn:
 
     def _hold(self, peer: Peer, now: float) -> None:
         """Keep paths as stale if both sides agreed on graceful restart, else drop them."""
-        offered = peer.opened.restart_seconds if peer.opened is not None else None
-        seconds = (
-            min(float(offered or 0), MAX_STALE_SECONDS) if peer.peering.restart_seconds else 0.0
-        )
+        opened = peer.opened
+        offered = opened.restart_seconds if opened is not None else None
+        seconds = min(float(offered or 0), MAX_STALE_SECONDS) if peer.peering.restart_seconds else 0
+        families = frozenset[Family]() if opened is None else opened.graceful
         if seconds <= 0:
-            self._drop(peer, list(peer.paths))
-            peer.sweep_at = None
-            return
+            families = frozenset()
+        if families is not None:
+            held = {family.version for family in families}
+            self._drop(peer, [prefix for prefix in peer.paths if prefix.version not in held])
         peer.stale = set(peer.paths)
-        peer.sweep_at = now + seconds
+        peer.sweep_at = now + seconds if peer.stale else None
 
     def _complete(self, peer: Peer, family: Family) -> None:
         self._drop(peer, [p for p in peer.stale if p.version == family.version])

@@ -263,6 +263,7 @@ def _opened(peer: IPAddress, opened: _Open) -> tuple[Event, ...]:
                 if isinstance(flags, list) and "restart" in flags
             ),
             restarting="forwarding" in restarting,
+            graceful=_slashed(kept),
         ),
     )
 

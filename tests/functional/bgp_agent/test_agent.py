@@ -152,8 +152,9 @@ def test_a_peer_with_graceful_restart_keeps_its_routes_while_it_restarts(machine
     bird = machine.bird(2, THEIRS, options=options)
     machine.start()
     machine.until(lambda: machine.learned() == {THEIRS: "10.99.0.2"})
+    machine.until(lambda: states(machine)["10.99.0.2"] == "up")
     bird.kill()
-    machine.until(lambda: machine.status["sessions"][0]["state"] == "down")
+    machine.until(lambda: states(machine)["10.99.0.2"] == "down")
     assert machine.learned() == {THEIRS: "10.99.0.2"}
     assert machine.status["sessions"][0]["stale"] == 1
     bird.start()

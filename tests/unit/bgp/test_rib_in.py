@@ -198,6 +198,21 @@ def test_a_session_told_anew_is_resynchronised_without_losing_a_path() -> None:
     assert set(known(made)) == {B}
 
 
+def test_a_peer_that_only_helps_others_restart_has_its_paths_dropped() -> None:
+    helper = PeerOpened(
+        PEER,
+        64512,
+        frozenset({Family.IPV4}),
+        120,
+        frozenset(),
+        restarting=False,
+        graceful=frozenset(),
+    )
+    made = rib(helper, PeerUp(PEER), update(A))
+    made.handle(PeerDown(PEER, "closing connection"), 1)
+    assert known(made) == {}
+
+
 def test_what_is_told_anew_of_a_session_does_not_replace_its_open() -> None:
     made = rib(opened(seconds=0), PeerUp(PEER), update(A))
     made.handle(opened(seconds=120), 5)

@@ -92,13 +92,16 @@ def test_graceful_restart_flags_are_read_swapped_as_exabgp_labels_them() -> None
     text = line("open", {"direction": "receive", "open": opened})
     both = frozenset({Family.IPV4, Family.IPV6})
     kept = frozenset({Family.IPV4})
-    assert only(text) == PeerOpened(PEER, 4200000000, both, 120, kept, restarting=True)
+    assert only(text) == PeerOpened(
+        PEER, 4200000000, both, 120, kept, restarting=True, graceful=both
+    )
 
 
 def test_an_open_without_capabilities_is_plain_ipv4() -> None:
     text = line("open", {"direction": "receive", "open": {"asn": 65001, "capabilities": {}}})
     ipv4 = frozenset({Family.IPV4})
-    assert only(text) == PeerOpened(PEER, 65001, ipv4, None, frozenset(), restarting=False)
+    none = frozenset[Family]()
+    assert only(text) == PeerOpened(PEER, 65001, ipv4, None, none, restarting=False, graceful=none)
 
 
 def test_an_update_gives_withdrawals_and_paths_with_all_attributes() -> None:
