@@ -2,7 +2,8 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.set-up
-PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+# ExaBGP's user must be able to read the checkout, wherever it lies.
+PYTEST := $(BIN)/python -m felix_py.lab.reach $(BIN)/python -m pytest -p no:cacheprovider
 CODE   := felix_py bgp ipam cni tests bench setup.py
 NAME   ?= felab
 TOPOLOGY ?= default

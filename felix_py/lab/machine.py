@@ -9,7 +9,6 @@ because pods' namespaces are named there. Mounts of the host reach the machine, 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -21,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from felix_py.lab import namespaces
+from felix_py.lab import namespaces, reach
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import OVERLAID, Home
 
@@ -197,7 +196,7 @@ def boot_script(home: Home, name: str) -> str:
         work = disk / "work" / _flat(overlaid)
         options = f"lowerdir={overlaid},upperdir={layer(disk, overlaid)},workdir={work}"
         lines.append(f"mount -t overlay overlay -o {quoted(options)} {overlaid}")
-    lines += _reachable_interpreter(disk)
+    lines += reach.opening(reach.needed(), str(disk / "aside"))
     run = disk / "run"
     lines.append(f"mount --rbind /run/netns {quoted(str(run))}/netns")
     if home.directory.is_relative_to("/run"):
@@ -207,27 +206,6 @@ def boot_script(home: Home, name: str) -> str:
     keeper = [sys.executable, "-I", "-S", str(KEEPER), str(home.keeper(name))]
     lines.append("exec " + " ".join(map(quoted, keeper)))
     return "\n".join(lines)
-
-
-def _reachable_interpreter(disk: Path) -> list[str]:
-    """Let others than root start Python when it is installed below a directory that shuts them out.
-
-    ExaBGP runs as an ordinary user; an interpreter under /root (pyenv) would be out of its reach.
-    The shut directory is covered by an open one that shows the interpreter alone.
-    """
-    prefix = Path(os.path.realpath(sys.base_prefix))
-    shut = [above for above in reversed(prefix.parents) if not above.stat().st_mode & 0o001]
-    if not shut:
-        return []
-    aside = disk / "interpreter"
-    shown, kept = shlex.quote(str(prefix)), shlex.quote(str(aside))
-    return [
-        f"mkdir -p {kept}",
-        f"mount --bind {shown} {kept}",
-        f"mount -t tmpfs -o mode=0755 tmpfs {shlex.quote(str(shut[0]))}",
-        f"mkdir -p {shown}",
-        f"mount --bind {kept} {shown}",
-    ]
 
 
 def _flat(directory: str) -> str:
