@@ -131,12 +131,7 @@ def _settle(
             return warnings
     if wish.method == AUTO and standing is not None and not set_by_us:
         entries.pop(label, None)
-        if standing != text:
-            warnings.append(
-                f"spec.bgp.{name} is {standing}, set by hand, but {found.how} gives {text}; "
-                f"set felix.{name} to settle it"
-            )
-        return warnings
+        return warnings + _by_hand(name, standing, found.how, text)
     bgp[name] = text
     entries[label] = {
         "address": text,
@@ -145,6 +140,15 @@ def _settle(
         "steady": found.steady,
     }
     return warnings
+
+
+def _by_hand(name: str, standing: object, how: str, text: str) -> list[str]:
+    if standing == text:
+        return []
+    return [
+        f"spec.bgp.{name} is {standing}, set by hand, but {how} gives {text}; "
+        f"set felix.{name} to settle it"
+    ]
 
 
 def _entries(annotations: Mapping[str, str]) -> dict[str, object]:
