@@ -146,8 +146,10 @@ def _by_hand(name: str, standing: object, how: str, text: str) -> list[str]:
     if standing == text:
         return []
     return [
-        f"spec.bgp.{name} is {standing}, set by hand, but {how} gives {text}; "
-        f"set felix.{name} to settle it"
+        (
+            f"spec.bgp.{name} is {standing}, set by hand, but {how} gives {text}; "
+            f"set felix.{name} to settle it"
+        )
     ]
 
 
