@@ -25,6 +25,7 @@ help:
 	@echo "make bench       measure against named peers in one run; results in bench/results"
 
 setup: $(STAMP)
+	@:
 
 $(STAMP): setup.cfg setup.py pyproject.toml cni/shim/shim.c scripts/set-up scripts/packages
 	@scripts/set-up $(VENV)

@@ -93,7 +93,9 @@ def main() -> int:
     try:
         app(standalone_mode=False)
     except LabError as error:
-        Console(stderr=True).print(f"felix-lab: {error}", highlight=False, markup=False)
+        Console(stderr=True).print(
+            f"felix-lab: {error}", highlight=False, markup=False, soft_wrap=True
+        )
         return 1
     except typer.Exit as error:
         return error.exit_code
