@@ -49,10 +49,13 @@ class Home:
 
     @property
     def disks(self) -> Path:
-        """The machines' own files."""
+        """The machines' own files. Once they lie in memory they stay there, however full it gets."""
+        in_memory = SHARED_MEMORY / f"felix-lab-{self.name}"
+        if in_memory.exists():
+            return in_memory
         if filesystem(self.directory) == "tmpfs" or not _shared_memory_has_room():
             return self.directory / "disks"
-        return SHARED_MEMORY / f"felix-lab-{self.name}"
+        return in_memory
 
     def disk(self, machine: str) -> Path:
         """One machine's own files."""
