@@ -30,7 +30,7 @@ _PLAIN_V4 = re.compile(r"(0|[1-9]\d{0,2})" + r"\.(0|[1-9]\d{0,2})" * 3 + r"(?:/(
 _ALL_32 = 2**32 - 1
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}|[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
-_CONTAINER_ID = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?")
+_CONTAINER_ID = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9_.])?")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _UNIT_SECONDS = {
     "ns": 1e-9,
@@ -201,8 +201,11 @@ def interface_name(field: str, text: str) -> str:
 
 
 def container_id(field: str, text: str) -> str:
-    """Letters and digits with inner `-`; empty stays empty."""
-    return _matching(field, text, _CONTAINER_ID, "a container id; write letters and digits")
+    """What CNI 1.0 allows, but no `-` at the end; empty stays empty.
+
+    Calico's validator knows no `.` and `_`, but containerd's `ctr` calls its containers `k8s.io-web`.
+    """
+    return _matching(field, text, _CONTAINER_ID, "a container id; write it with a-zA-Z0-9_.-")
 
 
 def required(field: str, text: str) -> str:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from hypothesis import given
+from hypothesis.strategies import from_regex
+
 from cni.endpoint import Birth, assign_request, render_endpoint
 from cni.naming import names_of
+from cni.request import CONTAINER_ID, parse
 from felix_py.datastore.codec import decode
 from felix_py.datastore.model import NodeName, WorkloadEndpoint
 from felix_py.datastore.store import KeyValue
-from tests.unit.cni.requests import CONTAINER, K8S_ARGS, request
+from tests.unit.cni.requests import CONTAINER, K8S_ARGS, raw, request
 
 NODE = NodeName("worker-1")
 BIRTH = Birth("d1bcb8bf-ca94-4fb9-bc87-1c56577410e9", datetime(2026, 11, 21, 20, 56, 20, 5, UTC))
@@ -42,6 +47,15 @@ def test_what_we_write_we_can_read() -> None:
         assert isinstance(value, WorkloadEndpoint), value
         assert value.container_id == CONTAINER
         assert value.interface_name == names.host_link
+
+
+@given(container=from_regex(CONTAINER_ID, fullmatch=True).filter(lambda text: len(text) < 99))
+def test_whatever_container_id_we_take_we_can_read(container: str) -> None:
+    one = parse(replace(raw(), container_id=container))
+    names = names_of(one, NODE)
+    value = decode(names.endpoint, render_endpoint(one, names, NODE, BIRTH, (ADDRESSES, None)))
+    assert isinstance(value, WorkloadEndpoint), value
+    assert value.container_id == container
 
 
 def test_an_endpoint_that_stands_keeps_what_we_do_not_know() -> None:

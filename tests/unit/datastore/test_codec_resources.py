@@ -146,6 +146,12 @@ class TestEndpoint:
         assert isinstance(endpoint, WorkloadEndpoint)
         assert endpoint.networks == (ip_network("10.0.0.1/32"), ip_network("fd00::1/128"))
 
+    @pytest.mark.parametrize("container", ["0", "k8s.io-web", "a_b", "a.", "a--b"])
+    def test_every_container_id_that_cni_passes_on_can_be_read(self, container: str) -> None:
+        endpoint = decoded(ENDPOINT, self.SPEC | {"containerID": container})
+        assert isinstance(endpoint, WorkloadEndpoint)
+        assert endpoint.container_id == container
+
     @pytest.mark.parametrize(
         ("changes", "field"),
         [
