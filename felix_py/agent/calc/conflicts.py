@@ -15,11 +15,12 @@ def owns_link(endpoint: WorkloadEndpoint, link: Link) -> bool:
 
     A link's alias is its IPAM handle, `<network>.<container id>`; a link whose alias names another
     container belongs to that one, whatever the endpoint says. Links without the prefix are never
-    ours, so that an endpoint in etcd cannot reach for the host's uplink.
+    ours, so that an endpoint in etcd cannot reach for the host's uplink. Both parts of a handle may
+    hold dots (`net.k8s.io-web`), so the container's id is compared with the end.
     """
     if not link.name.startswith(LINK_PREFIX) or link.name != endpoint.interface_name:
         return False
-    return not link.alias or link.alias.rpartition(".")[2] == endpoint.container_id
+    return not link.alias or link.alias.endswith(f".{endpoint.container_id}")
 
 
 def winner(claims: Iterable[Claim], links: Mapping[str, Link]) -> Claim | None:

@@ -36,10 +36,17 @@ def test_no_route_without_the_link_or_while_it_is_down() -> None:
     assert route_of(V4, snapshot_of([claim("a", str(V4))], cali(up=False))) is None
 
 
+def test_a_container_id_may_hold_dots() -> None:
+    claims = [claim("a", str(V4), container="k8s.io-web")]
+    assert route_of(V4, snapshot_of(claims, cali(alias="my.net.k8s.io-web"))) is not None
+    assert route_of(V4, snapshot_of(claims, cali(alias="my.net.k8s.io-db"))) is None
+
+
 def test_a_link_whose_alias_names_another_container_is_not_used() -> None:
     claims = [claim("a", str(V4), container="new")]
     assert route_of(V4, snapshot_of(claims, cali(alias="net.old"))) is None
     assert route_of(V4, snapshot_of(claims, cali(alias="my.net.new"))) is not None
+    assert route_of(V4, snapshot_of(claims, cali(alias="my.net.renew"))) is None
     assert route_of(V4, snapshot_of(claims, cali(alias=""))) is not None
 
 
