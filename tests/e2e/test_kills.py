@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from felix_py.lab import etcd, faults, inventory, pods
+from felix_py.lab.home import Home
 from tests.support.lab import Lab, eventually, in_netns
 from tests.support.pinger import Count, Pinger
 
@@ -29,7 +31,7 @@ AFTER_LAST_KILL_SECONDS = 130.0
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The default topology with blocks of four, so that a few pods make a node claim a new block."""
+    """The default topology with blocks of two, so that a pod or two make a node claim a new block."""
     directory = tmp_path_factory.mktemp("kills")
     made = Lab(directory)
     topology = Path(directory, "small-blocks.yaml")
@@ -40,67 +42,84 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def small_blocks() -> str:
-    """The default topology with /30 blocks."""
+    """The default topology with /31 blocks."""
     source = Path(__file__).parents[2] / "felix_py/lab/topologies/default.yaml"
-    text = source.read_text().replace("blockSize: 26", "blockSize: 30")
-    assert "blockSize: 30" in text
+    text = source.read_text().replace("blockSize: 26", "blockSize: 31")
+    assert "blockSize: 31" in text
     return text
 
 
 def streams(names: dict[str, Any]) -> list[tuple[str, str]]:
     """(namespace, target): both directions between the racks, and each rack to both outsides."""
-    pods = {pod["node"]: pod for pod in names["pods"]}
+    one_each = {pod["node"]: pod for pod in names["pods"]}
     pairs = []
     for one, other in itertools.combinations(("node-a1", "node-a2", "node-b1", "node-b2"), 2):
-        pairs += [(pods[one]["netns"], pods[other]["address"])]
-        pairs += [(pods[other]["netns"], pods[one]["address"])]
+        pairs += [(one_each[one]["netns"], one_each[other]["address"])]
+        pairs += [(one_each[other]["netns"], one_each[one]["address"])]
     outside = [tor["outside"] for tor in names["tors"]]
-    return pairs + [(pods[node]["netns"], a) for node in ("node-a1", "node-b1") for a in outside]
+    return pairs + [
+        (one_each[node]["netns"], a) for node in ("node-a1", "node-b1") for a in outside
+    ]
 
 
-def replaced(lab: Lab, node: str, kind: str, before: list[int]) -> bool:
-    """The process runs again under another id, and the old one is gone."""
-    now = lab.pids(node, kind)
-    gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
-    return gone and bool(now) and not set(now) & set(before)
+class Hands:
+    """The lab's own functions, without a command's start in between: kills come close together."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.home = Home(lab.name, lab.directory)
+        self.topology = inventory.topology_that_is_up(self.home)
+
+    def pids(self, machine: str, kind: str) -> list[int]:
+        """The processes of a kind on a machine."""
+        return inventory.pids(self.home, self.topology, machine, kind)
+
+    def kill(self, machine: str, kind: str) -> list[int]:
+        """kill -9; the ids that were hit."""
+        return faults.process(self.home, self.topology, machine, kind, hold=False)
+
+    def replaced(self, machine: str, kind: str, before: list[int]) -> bool:
+        """The process runs again under another id, and the old one is gone."""
+        now = self.pids(machine, kind)
+        gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
+        return gone and bool(now) and not set(now) & set(before)
+
+    def blocks(self, node: str) -> int:
+        """How many blocks a node has claimed, by etcdctl."""
+        prefix = f"/calico/ipam/v2/host/{node}/ipv4/block/"
+        told = etcd.ctl(self.home, self.topology, ["get", "--prefix", "--keys-only", prefix])
+        return len(told.split())
+
+    def add_pod(self, node: str) -> pods.Pod:
+        """One more pod."""
+        return pods.add(self.home, node, pods.next_name(self.home, node))
+
+    def add_pods_until_a_new_block(self, node: str) -> list[pods.Pod]:
+        """Pods on a node until it has claimed one more block."""
+        before, made = self.blocks(node), [self.add_pod(node)]
+        while self.blocks(node) == before:
+            assert len(made) < 4, f"{node} claims no block"
+            made.append(self.add_pod(node))
+        return made
 
 
-def add_pods_until_a_new_block(lab: Lab, node: str) -> list[dict[str, Any]]:
-    """Pods on a node until it has claimed one more block; the pods."""
-    prefix = f"/calico/ipam/v2/host/{node}/ipv4/block/"
-    blocks = len(lab.etcd(prefix))
-    made: list[dict[str, Any]] = []
-    while len(lab.etcd(prefix)) == blocks:
-        assert len(made) < 6, f"{node} claims no block"
-        name = lab.felix_lab("pod", "add", node).stdout.split()[0]
-        made += [pod for pod in lab.pods(node) if pod["name"] == name]
-    return made
-
-
-def reaches(pod: dict[str, Any], target: str) -> bool:
+def reaches(pod: pods.Pod, target: str) -> bool:
     """One ping that comes back."""
-    done = in_netns(pod["netns"], "ping", "-c", "1", "-W", "1", target, check=False)
+    done = in_netns(pod.netns, "ping", "-c", "1", "-W", "1", target, check=False)
     return done.returncode == 0
 
 
-def kill_and_work_meanwhile(lab: Lab, node: str, kind: str) -> None:
+def kill_and_work_meanwhile(hands: Hands, node: str, kind: str) -> None:
     """Kill; while it is down another node claims and announces a block; both work afterwards."""
-    before = lab.pids(node, kind)
-    assert before, f"{kind} does not run on {node}"
-    lab.felix_lab("fail", "process", node, kind)
-    made = add_pods_until_a_new_block(lab, ELSEWHERE[node])
-    assert eventually(lambda: replaced(lab, node, kind, before), 15), (
-        f"{kind} of {node} is not back"
-    )
-    here = lab.pods(node)[0]
+    before = hands.kill(node, kind)
+    made = hands.add_pods_until_a_new_block(ELSEWHERE[node])
+    assert eventually(lambda: hands.replaced(node, kind, before), 20), f"{kind} of {node} not back"
+    here = next(pod for pod in pods.every(hands.home) if pod.node == node)
     for pod in made:
-        target = pod["address"]
-        assert eventually(partial(reaches, here, target), 20), f"{here} -> {pod}"
-    mine = lab.felix_lab("pod", "add", node).stdout.split()[0]
-    fresh = next(pod for pod in lab.pods(node) if pod["name"] == mine)
-    assert eventually(partial(reaches, fresh, made[-1]["address"]), 20), f"{fresh} -> {made[-1]}"
-    for pod in (*made, fresh):
-        lab.felix_lab("pod", "del", pod["name"])
+        assert eventually(partial(reaches, here, pod.address), 20), f"{here} -> {pod}"
+    fresh = hands.add_pod(node)
+    assert eventually(partial(reaches, fresh, made[-1].address), 20), f"{fresh} -> {made[-1]}"
+    assert eventually(partial(reaches, made[-1], fresh.address), 20), f"{made[-1]} -> {fresh}"
+    pods.delete(hands.home, fresh.name)
 
 
 def counted(pingers: list[Pinger]) -> list[Count]:
@@ -113,12 +132,12 @@ def test_no_ping_is_lost_while_everything_is_killed_three_times(lab: Lab) -> Non
     with ExitStack() as stack:
         pingers = [stack.enter_context(Pinger(*each)) for each in streams(lab.status())]
         time.sleep(2)
+        hands = Hands(lab)
         for node, kind in itertools.product(VICTIMS[:ROUNDS], KINDS):
-            kill_and_work_meanwhile(lab, node, kind)
+            kill_and_work_meanwhile(hands, node, kind)
             time.sleep(BETWEEN_KILLS_SECONDS)
-        etcd = lab.pids("etcd", "etcd")
-        lab.felix_lab("fail", "process", "etcd", "etcd")
-        assert eventually(lambda: replaced(lab, "etcd", "etcd", etcd), 15)
+        before = hands.kill("etcd", "etcd")
+        assert eventually(lambda: hands.replaced("etcd", "etcd", before), 15)
         time.sleep(AFTER_LAST_KILL_SECONDS)
         counts = counted(pingers)
     lost = [str(count) for count in counts if count.missing or count.duplicates]
@@ -157,11 +176,11 @@ def test_without_graceful_restart_the_same_kill_loses_pings(lab: Lab, tmp_path: 
     names = lab.status()
     source = lab.pods("node-a1")[0]["netns"]
     lab.felix_lab("prove")
-    before = lab.pids("node-a1", "exabgp")
+    hands = Hands(lab)
     with Pinger(source, names["tors"][1]["outside"]) as pinger:
         time.sleep(2)
-        lab.felix_lab("fail", "process", "node-a1", "exabgp")
-        assert eventually(lambda: replaced(lab, "node-a1", "exabgp", before), 15)
+        before = hands.kill("node-a1", "exabgp")
+        assert eventually(lambda: hands.replaced("node-a1", "exabgp", before), 15)
         time.sleep(5)
         count = pinger.stop()
     assert count.missing, str(count)
