@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from cni.endpoint import profiles
 from cni.naming import Names
 from cni.pending import PendingDels
 from cni.records import Record, Records
@@ -92,4 +93,7 @@ def record_of(request: Request, names: Names, addresses: tuple[IPAddress, ...]) 
         addresses=tuple(str(address) for address in addresses),
         endpoint_namespace=names.endpoint.namespace,
         endpoint_name=names.endpoint.name,
+        mac=names.mac,
+        profiles=tuple(profiles(request)),
+        labels={} if pod else request.conf.labels,
     )

@@ -10,6 +10,7 @@ import structlog
 
 from cni.attachments import Attachments
 from cni.install import install
+from cni.living import Living
 from cni.owner import Owner
 from cni.pending import PendingDels, Settler
 from cni.records import Records
@@ -21,6 +22,7 @@ from cni.veth import PodVeths
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
 from felix_py.datastore.history import History
+from felix_py.datastore.keys import SessionKey
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
@@ -74,13 +76,15 @@ def assemble(
     resources.callback(links.close)
     mailbox = ObservedMailbox()
     fence = Fence(store, node, machine_id)
-    allocator = Allocator(store, fence, node, mailbox, clock)
+    records = Records(run_dir)
+    living = Living(node, records, kernel, clock)
+    allocator = Allocator(store, fence, node, mailbox, clock, living=living)
     attachments = Attachments(
         node=node,
         addresses=allocator,
         store=store,
         veths=PodVeths(kernel, links),
-        records=Records(run_dir),
+        records=records,
         pending=PendingDels(settings.node.state_dir),
         clock=clock,
         mtu=settings.cni.mtu,
@@ -90,10 +94,12 @@ def assemble(
     service = Service(attachments, reporter.why_not)
     server = Server(settings.socket_path, service)
     resources.callback(server.close)
-    syncer = Syncer(store, watched_prefixes(node), mailbox, History(run_dir, DAEMON), clock)
+    watched = (*watched_prefixes(node), SessionKey(node).path)
+    syncer = Syncer(store, watched, mailbox, History(run_dir, DAEMON), clock)
     supervisor = Supervisor()
     supervisor.add("syncer", syncer.run)
-    owner = Owner(fence, takeover, allocator.run, reporter.note_fence)
+    may_open = mailbox.trusts_store
+    owner = Owner(fence, takeover, allocator.run, reporter.note_fence, may_open)
     supervisor.add("allocator", owner.run)
     supervisor.add("settler", Settler(attachments.pending, service.settle, clock).run)
     supervisor.add("reporter", reporter.run)

@@ -28,7 +28,7 @@ MAX_PENDING = 10_000
 """More than any node has pods; beyond it DEL is answered "try again later", which runtimes do."""
 
 FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 30.0
+LONGEST_RETRY_SECONDS = 5.0
 POLL_SECONDS = 0.5
 
 

@@ -7,6 +7,7 @@ that starts with an empty memory which pod a link belongs to and which addresses
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -32,6 +33,10 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     addresses: tuple[str, ...]
     endpoint_namespace: str
     endpoint_name: str
+    mac: str = ""
+    profiles: tuple[str, ...] = ()
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """With these three the endpoint can be written again into a store that lost it."""
 
     @property
     def endpoint(self) -> ResourceKey:
@@ -63,6 +68,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self._by_link)
+
+    def all(self) -> tuple[Record, ...]:
+        """Every record."""
+        with self._lock:
+            return tuple(self._by_link.values())
 
     def of_link(self, host_link: str) -> Record | None:
         """The record of the link with this name."""

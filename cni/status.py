@@ -10,7 +10,7 @@ from typing import Any
 
 from cni.attachments import Attachments
 from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
-from felix_py.datastore.keys import Key
+from felix_py.datastore.keys import Key, SessionKey
 from felix_py.runtime import status_file
 from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.version import VERSION
@@ -32,9 +32,15 @@ class ObservedMailbox(Mailbox[Key | StoreStateKey, Change | StoreState]):
         """As Mailbox.put; the store's state and invalid objects are noted on the way."""
         if isinstance(value, StoreState):
             self.store_state = value
+        elif isinstance(key, SessionKey):
+            return  # watched so that the syncer knows our own newest write; of no use to IPAM
         elif not isinstance(key, StoreStateKey):
             self._note(key, value)
         super().put(key, value)
+
+    def trusts_store(self) -> bool:
+        """Whether the store was read and may be acted on."""
+        return self.store_state.may_act
 
     def _note(self, key: Key, change: Change) -> None:
         invalid = dict(self.invalid)
@@ -80,11 +86,11 @@ class Reporter:
 
     def why_not(self) -> str | None:
         """Why ADD cannot be served at the moment; None: it can."""
-        if self.fence_problem is not None:
-            return self.fence_problem
         state = self.mailbox.store_state
         if state.frozen is not None:
             return f"address decisions are frozen: {state.frozen}"
+        if self.fence_problem is not None:
+            return self.fence_problem
         if not state.in_sync or not state.connected:
             return 'etcd is away; ADD is answered with "try again later"'
         return None
@@ -92,7 +98,8 @@ class Reporter:
     def document(self) -> dict[str, object]:
         """Everything that people and felixctl look at."""
         state = self.mailbox.store_state
-        reason = self.why_not()
+        reason, allocator = self.why_not(), dict(self.allocator_status())
+        unregistered = [str(each) for each in allocator.get("unregistered", ())]
         return {
             "daemon": DAEMON,
             "node": self.attachments.node,
@@ -108,10 +115,10 @@ class Reporter:
             "invalid": [
                 {"key": path, "reason": why} for path, why in sorted(self.mailbox.invalid.items())
             ],
-            "warnings": [] if reason is None else [reason],
+            "warnings": [*([] if reason is None else [reason]), *unregistered],
             "attachments": len(self.attachments.records),
             "pendingDels": len(self.attachments.pending),
-            "ipam": dict(self.allocator_status()),
+            "ipam": allocator,
         }
 
 

@@ -20,15 +20,16 @@ from felix_py.datastore.store import Store
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.errors import FelixPyError
 from ipam.batch import Batch, decide
+from ipam.census import Census, Living
 from ipam.choose import Moment
 from ipam.commit import Committer, NodeFence, Settled
-from ipam.draft import Draft
-from ipam.errors import Frozen, GaveUp
+from ipam.errors import GaveUp
 from ipam.pool import StartIndex, start_index
 from ipam.reader import Reader
-from ipam.repair import REPAIRS_PER_TRANSACTION, half_way, repair
+from ipam.repair import repairs
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Inbox, Ticket
+from ipam.trust import Trust, frozen
 from ipam.view import View, watched_prefixes
 
 __all__ = ["MAX_CAS_ATTEMPTS", "Allocator", "watched_prefixes"]
@@ -47,10 +48,6 @@ CROWDED_ATTEMPTS = 3
 MAX_READS = 12
 """Rounds of reading before a batch is refused; handle, blocks, list and affinities take four."""
 
-NOTICE_SECONDS = 5.0
-"""After the fence found that the store went back: so long for the syncer to say so too. When it says
-that all is well (an operator accepted the store), the process must start anew with a new fence."""
-
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 """How often an unsettled commit and an open repair are tried again; a request tries at once."""
@@ -59,7 +56,7 @@ RETRY_SECONDS = 0.2
 class Allocator:
     """Assigns and releases for one node. `run` is the owning thread's body."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all of IPAM meets here
         self,
         store: Store,
         fence: NodeFence,
@@ -67,8 +64,10 @@ class Allocator:
         mailbox: SyncMailbox,
         clock: Clock,
         *,
+        living: Living = tuple,
         start_at: StartIndex = start_index,
     ) -> None:
+        """living: what is attached on this node; it is registered before anything is given out."""
         self._mailbox = mailbox
         self._clock = clock
         self._inbox = Inbox()
@@ -76,8 +75,9 @@ class Allocator:
         self._view = View(node, start_at=start_at)
         self._reader = Reader(store, self._view)
         self._commit = Committer(self._view, self._reader, fence)
+        self._census = Census(living, clock)
+        self._trust = Trust(self._view, clock)
         self._repair_wanted = True
-        self._went_back: tuple[StoreWentBack, float] | None = None
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
 
     def assign(self, request: AssignRequest, timeout_seconds: float) -> Lease:
@@ -106,9 +106,11 @@ class Allocator:
     def step(self, timeout_seconds: float) -> None:
         """One round of `run`: wait so long for news, then decide what can be decided."""
         changes = self._mailbox.take_all(timeout_seconds)
+        before = self._view.state
         self._repair_wanted |= self._view.fold(changes)
+        self._census.notice(before, self._view.state)
         self._waiting.extend(self._inbox.take_all())
-        self._check_fence()
+        self._trust.check()
         self._turn()
 
     def status(self) -> dict[str, Any]:
@@ -121,6 +123,7 @@ class Allocator:
             "blocks": [str(key.cidr) for key, _ in self._view.affinities],
             "waiting": len(self._waiting),
             "unsettled": len(self._commit.unsettled),
+            "unregistered": sorted(self._census.refused.values()),
             **self._counts,
         }
 
@@ -133,54 +136,63 @@ class Allocator:
         return ticket.wait(timeout_seconds)
 
     def _pause(self) -> float:
-        if self._waiting and not self._commit.is_open:
+        if self._census.comes_first or self._commit.is_open:
+            return RETRY_SECONDS
+        if self._waiting:
             return 0.0
-        return RETRY_SECONDS if self._commit.is_open or self._repair_wanted else IDLE_SECONDS
+        return RETRY_SECONDS if self._repair_wanted else IDLE_SECONDS
 
     def _turn(self) -> None:
         """Settle, repair, serve: one transaction each at most."""
         try:
+            if self._census.renewed and self._view.state.may_act:
+                self._begin_anew()
             settled = self._commit.settle()
             if settled is not None:
                 self._finish(settled)
-            reason = self._why_not()
+            reason = self._trust.reason_not_to
             if reason is not None:
-                self._fail_waiting(_frozen(reason))
+                self._fail_waiting(frozen(reason))
                 return
             self._reader.read(self._view.unread_blocks())
-            if self._repair_wanted:
-                self._repair_affinities()
-            self._serve()
+            if self._register():
+                if self._repair_wanted:
+                    self._repair_affinities()
+                self._serve()
         except (StoreAway, StoreRefused) as error:
             log.warning("store away, requests refused", reason=str(error))
             self._fail_waiting(error)
         except StoreWentBack as error:
             log.warning("store went back, nothing is given out", reason=str(error))
-            self._answer_all(self._commit.give_up(), _frozen(str(error)))
-            self._fail_waiting(_frozen(str(error)))
-            self._went_back = (error, self._clock.now())
+            self._answer_all(self._commit.give_up(), frozen(str(error)))
+            self._fail_waiting(frozen(str(error)))
+            self._trust.lose(error)
         finally:
             if not self._commit.is_open:
                 self._view.end_round()
 
-    def _why_not(self) -> str | None:
-        """Why nothing may be decided now."""
-        state = self._view.state
-        if self._went_back is not None:
-            return str(self._went_back[0])
-        if not state.may_act:
-            return state.frozen or "the store has not been read yet"
-        return None if self._view.ready else "ClusterInformation is absent or not ready"
+    def _begin_anew(self) -> None:
+        """The store went back and is trusted again."""
+        left = self._commit.reopen()
+        self._census.renewed = False
+        self._trust.regain()
+        self._answer_all(left, frozen("the store went back"))
 
-    def _check_fence(self) -> None:
-        """Raises StoreWentBack when only a new start with a new fence helps."""
-        if self._went_back is None:
-            return
-        error, since = self._went_back
-        if not self._view.state.may_act:
-            self._went_back = (error, self._clock.now())
-        elif self._clock.now() - since > NOTICE_SECONDS:
-            raise error
+    def _register(self) -> bool:
+        """Register what lives here, a transaction at most; False: that comes before all else."""
+        census = self._census
+        census.begin()
+        if census.waiting:
+            asked = census.waiting[:BATCH_REQUESTS]
+            self._reader.read(census.unread(self._view, asked))
+            batch = self._decided(asked)
+            news = bool(batch.draft.writes())
+            if news and self._commit.commit(batch).revision is None:
+                self._counts["lost"] += 1
+                return False
+            census.note(batch, len(asked), news=news)
+            self._view.in_use = census.in_use
+        return not census.comes_first
 
     def _serve(self) -> None:
         tickets = self._next_tickets()
@@ -201,7 +213,7 @@ class Allocator:
             raise
         except FelixPyError as error:
             gone_back = isinstance(error, StoreWentBack)
-            self._answer_all(batch.asked, _frozen(str(error)) if gone_back else error)
+            self._answer_all(batch.asked, frozen(str(error)) if gone_back else error)
             raise
         self._finish(settled)
 
@@ -267,14 +279,12 @@ class Allocator:
 
     def _repair_affinities(self) -> None:
         """Put our own half-way affinities right; what cannot be decided now is tried again."""
-        self._repair_wanted = False
-        keys = half_way(self._view)[:REPAIRS_PER_TRANSACTION]
-        if not keys:
+        planned = repairs(self._view)
+        self._repair_wanted = planned is not None
+        if planned is None:
             return
-        self._repair_wanted = True
-        batch = Batch[Ticket](Draft(self._view))
-        decided = {str(key.cidr): repair(batch.draft, key) for key in keys}
-        settled = self._commit.commit(batch)
+        draft, decided = planned
+        settled = self._commit.commit(Batch[Ticket](draft))
         if settled.revision is not None:
             log.info("affinities repaired", decided=decided)
 
@@ -286,7 +296,3 @@ class Allocator:
     def _answer_all(tickets: list[Ticket], error: Exception) -> None:
         for ticket in tickets:
             ticket.answer(error)
-
-
-def _frozen(reason: str) -> Frozen:
-    return Frozen(f"no address decision now: {reason}; try again later")

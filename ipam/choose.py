@@ -219,7 +219,7 @@ class Chooser:
         return claim(self._draft, cidr, self._moment, after)
 
     def _reserved(self, cidr: IPNetwork) -> tuple[range, ...]:
-        return blocks.reserved_ordinals(cidr, self._view.reservations)
+        return blocks.reserved_ordinals(cidr, (*self._view.reservations, *self._view.in_use))
 
     def _take_from(self, block: Block) -> None:
         after, ordinals = blocks.assign_automatically(

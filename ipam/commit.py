@@ -37,6 +37,10 @@ class NodeFence(Protocol):
         """True: the unsettled transaction did commit; False: it did not and never will."""
         ...
 
+    def reopen(self) -> None:
+        """The store went back and is trusted again: become its writer anew."""
+        ...
+
 
 @dataclass(slots=True)
 class _Open:
@@ -106,6 +110,11 @@ class Committer:
         self._reader.read(open_.keys)
         facts = [self._view.get(key) for key in open_.keys]
         return self._close(max((fact.mod_revision for fact in facts if fact), default=0))
+
+    def reopen(self) -> list[Ticket]:
+        """Begin anew on a store that went back and is trusted again; those who waited in vain."""
+        self._fence.reopen()
+        return self.give_up()
 
     def give_up(self) -> list[Ticket]:
         """Nobody can say any more what became of the open batch; those who waited for it."""

@@ -166,7 +166,11 @@ def _given(
         return mine
     view = draft.view
     draft.rely(IPAMConfigKey())
-    pool = pools_.containing(address, view.pools)
+    if not request.lives and any(address in used for used in view.in_use):
+        raise AddressTaken(
+            f"{address} is in use on this node by a pod that the store does not know"
+        )
+    pool = pools_.containing(address, view.pools, even_disabled=request.lives)
     if pool is None:
         raise NotInPool(f"{address} is not in a configured pool that is enabled")
     cidr = blocks.block_of(address, pool.block_size)

@@ -75,12 +75,15 @@ def selects_node(pool: IPPool, node: Node) -> bool:
     return _matches(pool.node_selector, node.meta.labels)
 
 
-def containing(what: IPAddress | IPNetwork, pools: Iterable[IPPool]) -> IPPool | None:
+def containing(
+    what: IPAddress | IPNetwork, pools: Iterable[IPPool], *, even_disabled: bool = False
+) -> IPPool | None:
     """The enabled pool in which an address or a block lies."""
     first, last = _span(what)
     for pool in pools:
         low, high = _span(pool.cidr)
-        if pool.cidr.version == what.version and low <= first and last <= high and enabled(pool):
+        inside = pool.cidr.version == what.version and low <= first and last <= high
+        if inside and (even_disabled or enabled(pool)):
             return pool
     return None
 

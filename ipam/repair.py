@@ -23,6 +23,18 @@ def half_way(view: View) -> list[AffinityKey]:
     return [key for key, affinity in view.affinities if _needs_repair(view, key, affinity)]
 
 
+def repairs(view: View) -> tuple[Draft, dict[str, str]] | None:
+    """Some affinities' repairs as one transaction, with what was decided for each; None: none needed.
+
+    Raises MissingFacts.
+    """
+    keys = half_way(view)[:REPAIRS_PER_TRANSACTION]
+    if not keys:
+        return None
+    draft = Draft(view)
+    return draft, {str(key.cidr): repair(draft, key) for key in keys}
+
+
 def repair(draft: Draft, key: AffinityKey) -> str:
     """Plan one affinity's repair; what was decided, for the log. Raises MissingFacts."""
     draft.rely(CLUSTER)

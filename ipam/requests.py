@@ -39,6 +39,8 @@ class AssignRequest:
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
     endpoint: EndpointDraft | None = None
     count: int = 1
+    lives: bool = False
+    """The addresses are in use by this handle already: a disabled pool has a place for them, too."""
 
 
 @dataclass(frozen=True, slots=True)

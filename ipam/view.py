@@ -113,6 +113,8 @@ class View:
     watching: bool = True
     """False: no syncer fills this view, so nothing that was not read is known to be absent."""
     start_at: StartIndex = start_index
+    in_use: tuple[IPNetwork, ...] = ()
+    """Addresses of what lives on this node although the store does not give them to it."""
     _remembered: dict[Key, None] = field(default_factory=dict)
     _pools: tuple[IPPool, ...] | None = None
     _reservations: tuple[IPNetwork, ...] | None = None

@@ -82,6 +82,11 @@ class Fence:
                 return
         raise LostRace(f"{self._key.path}: replaced by another process {OPEN_ATTEMPTS} times")
 
+    def reopen(self) -> None:
+        """The store went back and is trusted again: nothing held of it counts any more. As `open`."""
+        self._revision, self._unsettled = 0, None
+        self.open()
+
     def commit(
         self,
         compares: Sequence[Compare],

@@ -32,6 +32,7 @@ from felix_py.datastore.store import Compare, ModRevisionIs, Outcome, Put, Store
 from felix_py.runtime.clock import FakeClock
 from felix_py.runtime.mailbox import Mailbox
 from ipam.allocator import Allocator, watched_prefixes
+from ipam.census import Living
 from ipam.commit import NodeFence
 from ipam.pool import StartIndex, start_index
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
@@ -81,6 +82,12 @@ class SimpleFence:
         )
         self._revision = outcome.revision
         return landed
+
+    def reopen(self) -> None:
+        """As the real one: whatever was held before counts no more."""
+        put = Transaction((), (Put(self._key, b"0"),))
+        self._revision = self._store.transact(put).revision
+        self._sent, self.error = 0, None
 
 
 @dataclass
@@ -148,6 +155,7 @@ class Machine:
         *,
         start_at: StartIndex = start_index,
         fence: NodeFence | None = None,
+        living: Living = tuple,
     ) -> None:
         self.store = store
         self.name = NodeName(name)
@@ -155,7 +163,13 @@ class Machine:
         self.mailbox: SyncMailbox = Mailbox()
         self.fence = fence or SimpleFence(store, self.name)
         self.allocator = Allocator(
-            store, self.fence, self.name, self.mailbox, self.clock, start_at=start_at
+            store,
+            self.fence,
+            self.name,
+            self.mailbox,
+            self.clock,
+            living=living,
+            start_at=start_at,
         )
         self._known: set[Key] = set()
 

@@ -14,6 +14,7 @@ from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import HandleId, IPAddress, IPPool, Kind, NodeName
 from felix_py.datastore.store import KeyValue
 from ipam import block as blocks
+from ipam.census import OTHERS_SECONDS
 from ipam.errors import (
     AddressTaken,
     BadRequest,
@@ -326,6 +327,8 @@ def test_frozen_gives_nothing_out() -> None:
     with pytest.raises(Frozen, match="went back"):
         ticket.wait(0)
     a.sync()
+    a.step()
+    a.clock.advance(OTHERS_SECONDS)
     assert addresses(a.assign("h2")) == ["10.0.0.1"]
 
 
@@ -437,7 +440,7 @@ def test_a_lease_says_which_request_it_answers() -> None:
     assert lease.handle_id == "h1"
 
 
-def test_a_fence_that_finds_an_older_store_freezes_and_then_asks_for_a_new_start() -> None:
+def test_a_fence_that_finds_an_older_store_freezes_and_is_opened_anew_after_the_thaw() -> None:
     made = cluster()
     a = machine(made)
     a.assign("h1")
@@ -451,6 +454,19 @@ def test_a_fence_that_finds_an_older_store_freezes_and_then_asks_for_a_new_start
     a.step()
     a.sync()
     a.step()
+    a.clock.advance(6)
+    a.step()
+    assert addresses(a.assign("h2")) == ["10.0.0.1"]
+
+
+def test_a_fence_that_alone_finds_an_older_store_asks_for_a_new_start() -> None:
+    made = cluster()
+    a = machine(made)
+    a.assign("h1")
+    assert isinstance(a.fence, SimpleFence)
+    a.fence.error = StoreWentBack("session at revision 3, was at 9")
+    with pytest.raises(Frozen, match="was at 9"):
+        a.assign("h2")
     a.clock.advance(6)
     with pytest.raises(StoreWentBack):
         a.step()

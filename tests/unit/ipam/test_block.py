@@ -202,4 +202,4 @@ class AgainstNaiveModel(RuleBasedStateMachine):
 
 
 TestAgainstNaiveModel = AgainstNaiveModel.TestCase
-TestAgainstNaiveModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestAgainstNaiveModel.settings = settings(stateful_step_count=25)
