@@ -1,11 +1,17 @@
 """What a daemon has seen of the store, kept in the run directory over restarts.
 
-<runDir>/history/<daemon>.json: {"clusterGUID", "highest", "nonces"}. No fsync: after a reboot
-the kernel holds nothing of ours either, so there is nothing that an old store could make us delete.
+<runDir>/history/<daemon>.json: {"clusterGUID", "highest", "nonces", "doubt", "witness"}. No fsync:
+after a reboot the kernel holds nothing of ours either, so there is nothing that an old store could
+make us delete.
+
+Once a store went back it stays in doubt, over restarts too: others may go on writing into it, and its
+revision grows past the highest that was seen. What tells it from the store that we know is the
+witness, the newest value that was seen.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -13,8 +19,10 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from felix_py.datastore.errors import StoreWentBack
+from felix_py.datastore.store import KeyValue
 
 WRITE_INTERVAL_SECONDS = 1.0
 """Revisions rise all the time; at most one write in this time. A crash forgets the rest."""
@@ -24,10 +32,28 @@ MAX_NONCES = 100
 log = structlog.get_logger(__name__)
 
 
-class _Kept(msgspec.Struct):
+class Witness(msgspec.Struct, frozen=True):
+    """The newest value seen: its key, its mod_revision and a digest of it."""
+
+    key: str
+    revision: int
+    digest: str
+
+    def is_shown_by(self, held: KeyValue | None) -> bool:
+        """Whether this is the very value that was seen."""
+        return (
+            held is not None
+            and held.mod_revision == self.revision
+            and _digest(held.value) == self.digest
+        )
+
+
+class _Kept(msgspec.Struct, frozen=True):
     cluster_guid: str = msgspec.field(default="", name="clusterGUID")
     highest: int = 0
     nonces: tuple[str, ...] = ()
+    doubt: str = ""
+    witness: Witness | None = None
 
 
 class History:
@@ -49,6 +75,16 @@ class History:
     def highest(self) -> int:
         """The highest revision seen; 0 before the first `observe`."""
         return self._kept.highest
+
+    @property
+    def doubt(self) -> str:
+        """Why the store was once seen to have gone back; empty: it was not, or that is settled."""
+        return self._kept.doubt
+
+    @property
+    def witness(self) -> Witness | None:
+        """The newest value seen; None before the first."""
+        return self._kept.witness
 
     def knows_nonce(self, nonce: str) -> bool:
         """True for the nonce of an accept key seen before; it is never obeyed again."""
@@ -74,18 +110,37 @@ class History:
         if (guid, revision) == (self._kept.cluster_guid, self._kept.highest):
             return
         urgent = guid != self._kept.cluster_guid
-        self._kept = _Kept(guid, revision, self._kept.nonces)
+        self._kept = replace(self._kept, cluster_guid=guid, highest=revision)
         self._write(urgent=urgent)
+
+    def saw(self, held: KeyValue) -> None:
+        """Remember a value, if none that is newer was seen."""
+        known = self._kept.witness
+        if known is None or held.mod_revision > known.revision:
+            witness = Witness(held.key, held.mod_revision, _digest(held.value))
+            self._kept = replace(self._kept, witness=witness)
+            self._write(urgent=False)
+
+    def note_doubt(self, reason: str) -> None:
+        """The store went back; the first reason is kept."""
+        if not self._kept.doubt:
+            self._kept = replace(self._kept, doubt=reason)
+            self._write(urgent=True)
+
+    def settle_doubt(self) -> None:
+        """The store was shown to be the one we know."""
+        self._kept = replace(self._kept, doubt="")
+        self._write(urgent=True)
 
     def accept(self, guid: str, revision: int, nonce: str = "") -> None:
         """Go on with this store, whatever was seen before; an operator said so."""
-        self._kept = _Kept(guid, revision, self._with(nonce))
+        self._kept = _Kept(guid, revision, self._with(nonce))  # no doubt, no witness any more
         self._write(urgent=True)
 
     def saw_nonce(self, nonce: str) -> None:
         """Remember an accept key that was there while the store was fine; empty: there is none."""
         if nonce and nonce not in self._kept.nonces:
-            self._kept = _Kept(self._kept.cluster_guid, self._kept.highest, self._with(nonce))
+            self._kept = replace(self._kept, nonces=self._with(nonce))
             self._write(urgent=True)
 
     def flush(self) -> None:
@@ -118,3 +173,7 @@ class History:
         fresh.write_text(json.dumps(msgspec.to_builtins(self._kept)), "utf-8")
         fresh.replace(self._path)
         self._written_at, self._dirty = now, False
+
+
+def _digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()[:32]

@@ -34,10 +34,16 @@ class StatusBoard:
     def publish(self, document: Mapping[str, object]) -> None:
         """Write the document if it is new and the interval has passed; never raises for the store.
 
+        While the store is frozen nothing is written: it may be somebody else's, and writes would raise
+        the revision by which a store that went back is known. The status file tells it meanwhile.
+
         What was held back is written by a later call: call it once per round of the daemon's loop.
         The store's revision is left out: every write raises it, and a fleet that published it would
         make itself publish for ever.
         """
+        if _is_frozen(document):
+            self._published = None
+            return
         text = json.dumps(_without_revision(document), sort_keys=True)
         now = time.monotonic()
         if text == self._published or now - self._tried_at < INTERVAL_SECONDS:
@@ -64,3 +70,8 @@ def _without_revision(document: Mapping[str, object]) -> dict[str, object]:
         return dict(document)
     kept = {name: value for name, value in store.items() if name != "revision"}
     return {**document, "store": kept}
+
+
+def _is_frozen(document: Mapping[str, object]) -> bool:
+    store = document.get("store")
+    return isinstance(store, dict) and bool(store.get("frozen"))

@@ -6,6 +6,8 @@ Shaped by what goes wrong with etcd:
   compared with what was delivered, so that keys that vanished meanwhile are delivered as deleted;
 - a wiped or restored etcd keeps its cluster id, and a watch beyond its revision is accepted and
   silent: a linearizable read every second is what notices (and every list checks each held key);
+- the revision of a restored store grows past the one we knew as soon as others write into it: a store
+  that once went back is in doubt until it shows the newest value that we saw, or is accepted;
 - an empty store must never look like a cluster without pods: `frozen`, and nothing is delivered.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -55,7 +57,12 @@ class Syncer:
         sink: SyncMailbox,
         history: History,
         clock: Clock,
+        *,
+        patience_seconds: float = 0.0,
     ) -> None:
+        """patience_seconds: how long after a store was accepted it is left alone, so that others put
+        back into it what only they know before this daemon decides on it."""
+        self._patience_seconds = patience_seconds
         self._store = store
         self._prefixes = _disjoint((*prefixes, CLUSTER.path, ACCEPTED))
         self._sink = sink
@@ -90,11 +97,15 @@ class Syncer:
             items.extend(listing.items)
         held = {item.key: item for item in items}
         self._check(identity_of(held.get(CLUSTER.path), held.get(ACCEPTED)), revision)
-        older = self._delivered.older_than_delivered(items)
+        older = self._delivered.older_than_delivered(items) or self._older_witness(held)
         if older is not None:
             reason = f"the store went back: {older} is at a lower revision than before"
-            raise Frozen(f"{reason}; it was restored from a snapshot", recheck=True)
+            reason = f"{reason}; it was restored from a snapshot"
+            self._history.note_doubt(reason)
+            raise Frozen(reason, recheck=True)
         count = self._delivered.replace(items)
+        if items:
+            self._history.saw(max(items, key=lambda item: item.mod_revision))
         log.info("store listed", keys=len(items), changed=count, revision=revision)
         self._backoff.succeeded()
         STORE_FROZEN.labels(self._history.daemon).set(0)
@@ -125,6 +136,8 @@ class Syncer:
         self._check(self._identity_after(batch), max(batch.revision, self._history.highest))
         for event in batch.events:
             self._delivered.apply(event)
+            if event.value is not None:
+                self._history.saw(event.value)
             if event.key == ACCEPTED:
                 self._history.saw_nonce(identity_of(None, event.value).nonce)
         self._publish(
@@ -164,12 +177,46 @@ class Syncer:
             log.warning("store accepted by the operator", guid=identity.guid, revision=revision)
             self._history.accept(identity.guid, revision, identity.nonce)
             self._delivered.forget_revisions()
+        self._check_doubt(revision)
         problem = identity.problem or self._history.objection(identity.guid, revision)
         if problem is not None:
             raise Frozen(problem)
         self._history.observe(identity.guid, revision)
         self._history.saw_nonce(identity.nonce)
         self._identity = identity
+
+    def _check_doubt(self, revision: int) -> None:
+        """Note a store that went back; raise Frozen while it does not show what we know."""
+        history = self._history
+        if revision < history.highest:
+            history.note_doubt(f"the store went back: it was at revision {revision}")
+        elif history.doubt:
+            if not self._shows_witness():
+                raise Frozen(
+                    f"{history.doubt}, {history.highest} was seen; it is at {revision} now but "
+                    "does not hold what was seen last"
+                )
+            history.settle_doubt()
+
+    def _shows_witness(self) -> bool:
+        """Whether the newest value seen is, or was at its time, in this store; compacted: no."""
+        witness = self._history.witness
+        if witness is None:
+            return False
+        if witness.is_shown_by(self._store.get(witness.key)):
+            return True
+        try:
+            past = self._store.list(witness.key, revision=witness.revision)
+        except RevisionCompacted:
+            return False
+        return any(witness.is_shown_by(item) for item in past.items if item.key == witness.key)
+
+    def _older_witness(self, held: Mapping[str, KeyValue]) -> str | None:
+        """The key of the newest value that was seen, if it stands at a lower revision now."""
+        witness = self._history.witness
+        if witness is None or witness.key not in held:
+            return None
+        return witness.key if held[witness.key].mod_revision < witness.revision else None
 
     def _accepts(self, identity: Identity, revision: int) -> bool:
         """An accept key we have not seen, for this very cluster, while there is an objection."""
@@ -179,6 +226,7 @@ class Syncer:
             return False
         return (
             self._state.frozen is not None
+            or bool(self._history.doubt)
             or self._history.objection(identity.guid, revision) is not None
         )
 
@@ -208,6 +256,8 @@ class Syncer:
                     or recheck.due(self._clock.now())
                 ):
                     break
+        if self._delivered.forgotten:
+            stop.wait(self._patience_seconds)
         log.info("store will be listed again", was_frozen=reason)
 
     def _disconnected(self, error: Exception, stop: threading.Event) -> None:

@@ -36,14 +36,21 @@ def pool_text(cidr: str) -> bytes:
 class Daemon:
     """A syncer's thread and what its mailbox said so far."""
 
-    def __init__(self, store: MemoryStore, run_dir: Path) -> None:
+    def __init__(self, store: MemoryStore, run_dir: Path, *, patience_seconds: float = 0.0) -> None:
         self.mailbox: SyncMailbox = SyncMailbox()
         self.values: dict[Key, Change] = {}
         self.states: list[StoreState] = []
         self.changes = 0
         self._stop = threading.Event()
         history = History(str(run_dir), "test")
-        self.syncer = Syncer(store, PREFIXES, self.mailbox, history, SystemClock())
+        self.syncer = Syncer(
+            store,
+            PREFIXES,
+            self.mailbox,
+            history,
+            SystemClock(),
+            patience_seconds=patience_seconds,
+        )
         self._thread = threading.Thread(target=self.syncer.run, args=(self._stop,))
 
     def __enter__(self) -> Self:

@@ -68,3 +68,15 @@ def test_a_revision_that_rose_is_no_news(store: MemoryStore) -> None:
     board.publish({"store": {"inSync": True, "revision": 6}})
     assert store.revision == written
     assert published(store) == {"store": {"inSync": True}}
+
+
+def test_a_store_that_is_not_trusted_is_not_written_to(store: MemoryStore) -> None:
+    board = StatusBoard(store, NodeName("n"), "bgp")
+    fine = {"store": {"frozen": None}}
+    board.publish(fine)
+    before = store.revision
+    board.publish({"store": {"frozen": "the store went back"}})
+    assert store.revision == before
+    store.wipe()
+    board.publish(fine)
+    assert published(store) == fine

@@ -239,3 +239,81 @@ def test_a_refusing_store_is_tried_again(store: MemoryStore, tmp_path: Path) -> 
         daemon.settle(0.2)
         store.faults.refuse = ""
         daemon.until(lambda d: d.state.may_act)
+
+
+def test_a_restored_store_that_grows_past_us_stays_frozen_over_restarts(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    """Only additions after the snapshot, so that no key tells: other clients write meanwhile."""
+    old = store.snapshot()
+    store.put(pool("b").path, pool_text("10.1.0.0/16"))
+    new = store.snapshot()
+    with Daemon(store, tmp_path) as daemon:
+        daemon.until(lambda d: d.state.may_act)
+        store.restore(old)
+        daemon.until(lambda d: d.state.frozen is not None)
+        for _ in range(20):
+            store.put("/elsewhere", b"")
+        daemon.settle()
+        assert "seen last" in str(daemon.state.frozen)
+        assert daemon.holds(pool("b"))
+    with Daemon(store, tmp_path) as daemon:
+        daemon.until(lambda d: d.state.frozen is not None)
+        daemon.settle()
+        assert not daemon.state.may_act
+        store.restore(new)
+        daemon.until(lambda d: d.state.may_act and d.holds(pool("b")))
+
+
+def test_the_data_that_returns_is_known_by_its_past(store: MemoryStore, daemon: Daemon) -> None:
+    old = store.snapshot()
+    store.put(pool("a").path, pool_text("10.1.0.0/16"))
+    daemon.until(lambda d: d.state.revision == store.revision)
+    new = store.snapshot()
+    store.restore(old)
+    daemon.until(lambda d: d.state.frozen is not None)
+    store.faults.away = True
+    daemon.until(lambda d: not d.state.connected)
+    store.restore(new)
+    store.put(pool("a").path, pool_text("10.2.0.0/16"))
+    store.faults.away = False
+    daemon.until(lambda d: d.state.may_act)
+    stored = daemon.values[pool("a")].stored
+    assert stored is not None
+    assert stored.raw == pool_text("10.2.0.0/16")
+
+
+def test_what_was_seen_last_is_missed_after_a_restart(store: MemoryStore, tmp_path: Path) -> None:
+    """The store went back and grew while the daemon was down: its revision tells nothing."""
+    old = store.snapshot()
+    store.put(pool("a").path, pool_text("10.1.0.0/16"))
+    with Daemon(store, tmp_path) as daemon:
+        daemon.until(lambda d: d.state.may_act)
+    store.restore(old)
+    for _ in range(20):
+        store.put("/elsewhere", b"")
+    with Daemon(store, tmp_path) as daemon:
+        daemon.until(lambda d: d.state.frozen is not None)
+        assert pool("a").path in str(daemon.state.frozen)
+        daemon.settle()
+        assert daemon.values == {}
+        accept(store)
+        daemon.until(lambda d: d.state.may_act and d.holds(pool("a")))
+
+
+def test_after_an_accept_the_store_is_left_alone_for_a_while(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    with Daemon(store, tmp_path, patience_seconds=0.5) as daemon:
+        daemon.until(lambda d: d.state.may_act)
+        store.wipe()
+        store.put(CLUSTER.path, cluster())
+        daemon.until(lambda d: d.state.frozen is not None)
+        accept(store)
+        daemon.settle(0.3)
+        assert daemon.state.frozen is not None
+        store.put(pool("a").path, pool_text("10.0.0.0/16"))
+        before = len(daemon.states)
+        daemon.until(lambda d: d.state.may_act)
+        assert len(daemon.states) == before + 1
+        assert daemon.holds(pool("a"))
