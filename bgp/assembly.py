@@ -26,7 +26,7 @@ from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.settings import AgentSettings
 from bgp.speaker import Speaker
-from bgp.state import State, watched_prefixes
+from bgp.state import ACCEPT_PATIENCE_SECONDS, State, watched_prefixes
 from bgp.status import DAEMON, Identity
 from bgp.underlay import UnderlayReader
 from felix_py.datastore.changes import Change, StoreState, StoreStateKey, SyncMailbox
@@ -83,7 +83,15 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         Health(clock),
     )
     supervisor = Supervisor()
-    supervisor.add("syncer", Syncer(store, watched_prefixes(me), mailbox, history, clock).run)
+    syncer = Syncer(
+        store,
+        watched_prefixes(me),
+        mailbox,
+        history,
+        clock,
+        patience_seconds=ACCEPT_PATIENCE_SECONDS,
+    )
+    supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", KernelReader(kernel, hints, bell.ring).run)
     supervisor.add("relay", client.run)
     supervisor.add("publisher", publisher.run)

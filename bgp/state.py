@@ -51,6 +51,11 @@ _WATCHED_KINDS = (
 )
 
 
+ACCEPT_PATIENCE_SECONDS = 2.0
+"""After an operator accepted a store that went back: so long for felix and the CNI servers to put nodes,
+blocks and endpoints back into it. Before that it would have us withdraw what lives."""
+
+
 def watched_prefixes(node: NodeName) -> tuple[str, ...]:
     """What the syncer of this node's BGP agent must watch."""
     return (

@@ -16,6 +16,7 @@ from felix_py.agent.managers import HostManager, LinkManager, RouteManager
 from felix_py.agent.reporter import NodeWish, Reporter
 from felix_py.agent.snapshot import Dirty
 from felix_py.agent.state import State
+from felix_py.agent.survivors import Survivors, lasting
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Address, Link, Route
@@ -81,12 +82,14 @@ class Loop:
         methods: Mapping[int, str],
         *,
         state: State,
+        survivors: Survivors,
         clock: Clock,
         health: Health,
     ) -> None:
         self._mailbox, self._hints, self._kernel = mailbox, hints, kernel
         self._managers, self._outlets, self._methods = managers, outlets, methods
         self._state, self._clock, self._health = state, clock, health
+        self._survivors = survivors
         self._started = False
         self._links: tuple[Link, ...] = ()
         self._pending = Look()
@@ -138,6 +141,7 @@ class Loop:
         if not self._started:
             self._pending = _merge(self._pending, Look(all_routes=True, settings=True))
             return True
+        self._state.set_survivors(self._survivors.find(self._state.unexplained_links, now))
         dirty = self._state.take_dirty()
         self._managers.routes.look(look.prefixes, everything=look.all_routes)
         well = self._apply(dirty, look, now)
@@ -221,6 +225,9 @@ class Loop:
         )
         snapshot, identity = self._state.snapshot, self._outlets.identity
         document = status.document(identity, self._state.store, snapshot, kernel, self._node)
+        document["unregistered"] = status.unregistered(
+            lasting(snapshot.survivors, self._clock.now())
+        )
         document["invalid"] = [
             {"key": key, "reason": reason} for key, reason in sorted(self._state.invalid.items())
         ]

@@ -15,12 +15,14 @@ from felix_py.agent.managers import HostManager, LinkManager, RouteManager
 from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
+from felix_py.agent.survivors import Survivors
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
+from felix_py.kernel import pod_records
 from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.ownership import FELIX
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
@@ -84,6 +86,7 @@ def _assemble(
         ),
         how,
         state=State(me),
+        survivors=Survivors(lambda link: pod_records.record_of(link, run_dir)),
         clock=clock,
         health=Health(clock),
     )

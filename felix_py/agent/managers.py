@@ -65,7 +65,10 @@ class RouteManager:
         if dirty.everything:
             for key in self._wanted.keys() - _all_keys(snapshot):
                 self._set(key, None)
-            addresses, blocks = frozenset(snapshot.claims), frozenset(snapshot.blocks)
+            addresses, blocks = (
+                frozenset((*snapshot.claims, *snapshot.survivors)),
+                frozenset(snapshot.blocks),
+            )
         for address in addresses:
             route = local_routes.route_of(address, snapshot)
             self._set(RouteKey(address, FELIX.metric), route)
@@ -218,4 +221,5 @@ def _unless(present: bool | None, wished: bool | None) -> bool | None:  # noqa: 
 
 
 def _all_keys(snapshot: Snapshot) -> set[RouteKey]:
-    return {RouteKey(prefix, FELIX.metric) for prefix in (*snapshot.claims, *snapshot.blocks)}
+    prefixes = (*snapshot.claims, *snapshot.survivors, *snapshot.blocks)
+    return {RouteKey(prefix, FELIX.metric) for prefix in prefixes}

@@ -87,6 +87,9 @@ class Reporter:
         wish = self._wish
         if wish is None:
             return
+        if _is_frozen(self._document):
+            self._retry.record(self._clock.now(), failed=True)
+            return
         try:
             done = self._try_node(wish)
         except StoreAway:
@@ -143,6 +146,12 @@ class Reporter:
             spec={"bgp": bgp, "addresses": list(wanted.addresses) or None},
             annotations=annotations,
         )
+
+
+def _is_frozen(document: Mapping[str, object] | None) -> bool:
+    """Whether the loop last said that the store is not to be trusted."""
+    store = (document or {}).get("store")
+    return isinstance(store, dict) and bool(store.get("frozen"))
 
 
 def _guid(cluster: KeyValue) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from felix_py.agent.survivors import Survivor
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
@@ -35,7 +36,7 @@ class Snapshot:
 
     claims: who claims an address (/32, /128); interfaces: which endpoints name a host link;
     blocks: those that name this node; affinities: this node's; nodes: all, this one included;
-    links: this host's, by name.
+    links: this host's, by name; survivors: pods that live here without an endpoint in etcd, by address.
     """
 
     me: NodeName
@@ -46,6 +47,7 @@ class Snapshot:
     pools: Mapping[PoolName, IPPool] = field(default_factory=dict)
     nodes: Mapping[NodeName, Stored[Node]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    survivors: Mapping[IPNetwork, Survivor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from felix_py.agent.snapshot import Claim, Dirty, Snapshot
+from felix_py.agent.survivors import Survivor
 from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
 from felix_py.datastore.keys import (
     AffinityKey,
@@ -31,6 +32,7 @@ from felix_py.datastore.model import (
     WorkloadEndpoint,
 )
 from felix_py.kernel.model import Link
+from felix_py.kernel.ownership import LINK_PREFIX
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -63,6 +65,7 @@ class State:
         self._pools: dict[PoolName, IPPool] = {}
         self._nodes: dict[NodeName, Stored[Node]] = {}
         self._links: dict[str, Link] = {}
+        self._survivors: Mapping[IPNetwork, Survivor] = {}
         self._everything = True
         self._dirty_addresses: set[IPNetwork] = set()
         self._dirty_blocks: set[IPNetwork] = set()
@@ -81,7 +84,17 @@ class State:
             pools=self._pools,
             nodes=self._nodes,
             links=self._links,
+            survivors=self._survivors,
         )
+
+    @property
+    def unexplained_links(self) -> list[Link]:
+        """Pods' links that no endpoint of this node names."""
+        return [
+            link
+            for name, link in self._links.items()
+            if name.startswith(LINK_PREFIX) and name not in self._interfaces
+        ]
 
     @property
     def endpoint_count(self) -> int:
@@ -104,6 +117,13 @@ class State:
             if _identity(self._links.get(name)) != _identity(fresh.get(name)):
                 self._touch_interface(name)
         self._links = fresh
+
+    def set_survivors(self, found: Mapping[IPNetwork, Survivor]) -> None:
+        """Who lives on the unexplained links as found just now."""
+        for address in self._survivors.keys() | found.keys():
+            if self._survivors.get(address) != found.get(address):
+                self._dirty_addresses.add(address)
+        self._survivors = found
 
     def take_dirty(self) -> Dirty:
         """What may have changed since the last call."""
@@ -179,6 +199,9 @@ class State:
         self._dirty_interfaces.add(name)
         for claim in self._interfaces.get(name, {}).values():
             self._touch(claim)
+        self._dirty_addresses.update(
+            address for address, each in self._survivors.items() if each.link == name
+        )
 
 
 def _identity(link: Link | None) -> tuple[int, str, bool] | None:

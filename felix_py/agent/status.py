@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from felix_py.agent.calc.conflicts import disputed
 from felix_py.agent.calc.node_object import AddressWish
 from felix_py.agent.snapshot import Snapshot
+from felix_py.agent.survivors import Survivor
 from felix_py.datastore.changes import StoreState
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Route, RouteKey
@@ -80,6 +81,15 @@ def document(
         },
         "nodeAddress": {f"ipv{version}": _address(wish) for version, wish in sorted(node.items())},
     }
+
+
+def unregistered(survivors: Iterable[Survivor]) -> list[dict[str, object]]:
+    """Pods that live here and that etcd does not know; their routes are kept."""
+    found: list[dict[str, object]] = [
+        {"pod": each.title, "link": each.link, "addresses": [str(net) for net in each.networks]}
+        for each in survivors
+    ]
+    return found[:MAX_NAMED]
 
 
 def warnings(

@@ -57,6 +57,11 @@ def _felix(document: Mapping[str, Any]) -> list[str]:
         for entry in mappings(routes.get("foreign"))
     ]
     found += [
+        f"pod {entry.get('pod')} on {entry.get('link')} is not in etcd; its route is kept: see the "
+        "cni server's warnings, or recreate the pod"
+        for entry in mappings(document.get("unregistered"))
+    ]
+    found += [
         f"link {entry.get('link')} cannot be set: {entry.get('reason')}"
         for entry in mappings(links.get("failed"))
     ]
