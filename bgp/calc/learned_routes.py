@@ -138,18 +138,18 @@ def _is_borrowed(path: Path, peering: Peering, block: Block, terms: Terms) -> bo
 
 
 def _comes_from(path: Path, peering: Peering, node: NodeName, terms: Terms) -> bool:
-    """Whether this node originated the path: by next hop, by originator, by sender, by origin AS.
+    """Whether this node originated the path: by next hop, by sender, by originator, by origin AS.
 
-    A router that sets itself as next hop (eBGP) leaves the origin AS as the only trace; it is
-    believed from external peers that are no nodes of ours.
+    A router that sets itself as next hop leaves the origin AS as the only trace of what came in by
+    eBGP; it is believed where nothing else names a node of ours. What a peer of our own AS originated
+    itself has no AS_PATH.
     """
     for address in (path.next_hop, peering.peer):
         at = terms.node_at.get(address)
         if at is not None:
             return at == node
     if path.originator_id:
-        return any(
-            name == node and str(address) == path.originator_id
-            for address, name in terms.node_at.items()
-        )
-    return peering.external and path.as_path[-1] == terms.as_numbers.get(node)
+        for address, name in terms.node_at.items():
+            if str(address) == path.originator_id:
+                return name == node
+    return bool(path.as_path) and path.as_path[-1] == terms.as_numbers.get(node)

@@ -142,6 +142,19 @@ def test_a_borrowed_address_behind_a_router_is_known_by_next_hop_originator_or_o
     assert reasons(judge((reflector, unknown), on=on)) == [Refusal.OUR_BLOCK]
 
 
+def test_a_borrowed_address_from_a_rack_of_another_as_passes_a_router_of_our_own() -> None:
+    on = terms(blocks=[block("10.244.1.0/26", "node-1", {"10.244.1.5": "node-3"})])
+    tor = peering("10.0.0.253")
+    from_rack = path("10.244.1.5/32", "10.0.0.253", 65003)
+    assert hops(judge((tor, from_rack), on=on)) == ["10.0.0.253"]
+    by_border = path("10.244.1.5/32", "10.0.0.253", 65003, originator_id="10.9.9.9")
+    assert hops(judge((tor, by_border), on=on)) == ["10.0.0.253"]
+    by_another = path("10.244.1.5/32", "10.0.0.253", 65003, originator_id="10.0.0.2")
+    assert reasons(judge((tor, by_another), on=on)) == [Refusal.OUR_BLOCK]
+    other_rack = path("10.244.1.5/32", "10.0.0.253", 65004)
+    assert reasons(judge((tor, other_rack), on=on)) == [Refusal.OUR_BLOCK]
+
+
 def test_a_range_around_our_block_may_be_learned() -> None:
     on = terms(blocks=[MINE])
     assert hops(judge((TOR, path("10.244.0.0/16", "10.0.0.254", 65100)), on=on)) == ["10.0.0.254"]
