@@ -29,6 +29,7 @@ from bgp.speaker import Speaker
 from bgp.state import ACCEPT_PATIENCE_SECONDS, State, watched_prefixes
 from bgp.status import DAEMON, Identity
 from bgp.underlay import UnderlayReader
+from felix_py.datastore import concern
 from felix_py.datastore.changes import Change, StoreState, StoreStateKey, SyncMailbox
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
@@ -90,6 +91,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         history,
         clock,
         patience_seconds=ACCEPT_PATIENCE_SECONDS,
+        concerns=concern.of_node(me),
     )
     supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", KernelReader(kernel, hints, bell.ring).run)

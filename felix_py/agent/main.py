@@ -16,6 +16,7 @@ from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
 from felix_py.agent.survivors import Survivors
+from felix_py.datastore import concern
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
@@ -91,7 +92,10 @@ def _assemble(
         health=Health(clock),
     )
     supervisor = Supervisor()
-    supervisor.add("syncer", Syncer(store, watched_prefixes(me), mailbox, history, clock).run)
+    syncer = Syncer(
+        store, watched_prefixes(me), mailbox, history, clock, concerns=concern.of_node(me)
+    )
+    supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", reader.run)
     supervisor.add("loop", loop.run)
     supervisor.add("reporter", reporter.run)

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from felix_py.datastore import keys
 from felix_py.datastore.changes import Change, SyncMailbox
 from felix_py.datastore.codec import decode
+from felix_py.datastore.concern import Concerns, everything
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import Invalid, Stored
 from felix_py.datastore.store import Event, KeyValue
 
 
 class Deliveries:
-    """Per key the revision delivered last. Keys that nobody of ours can read are passed over."""
+    """Per key the revision delivered last. Keys that nobody of ours can read are passed over, and so
+    is what does not concern us; what ceases to is delivered as deleted."""
 
-    def __init__(self, sink: SyncMailbox) -> None:
+    def __init__(self, sink: SyncMailbox, concerns: Concerns = everything) -> None:
         self._sink = sink
+        self._concerns = concerns
         self._revisions: dict[str, int] = {}
         self._distrusted = False
         self._forgotten = False
@@ -36,12 +39,12 @@ class Deliveries:
     def replace(self, items: Sequence[KeyValue]) -> int:
         """Make the mailbox equal to a complete list; how many keys changed."""
         count = 0
-        everything = self._distrusted or self._forgotten
+        anew = self._distrusted or self._forgotten
         present = {item.key for item in items}
         for path in [path for path in self._revisions if path not in present]:
             count += self._remove(path)
         for item in items:
-            if everything or self._revisions.get(item.key) != item.mod_revision:
+            if anew or self._revisions.get(item.key) != item.mod_revision:
                 count += self._deliver(item)
         self._distrusted = self._forgotten = False
         return count
@@ -65,6 +68,8 @@ class Deliveries:
         key = keys.parse(item.key)
         if key is None:
             return 0
+        if not self._concerns(key, item.value):
+            return self._remove(item.key)
         self._revisions[item.key] = item.mod_revision
         self._sink.put(key, _change(key, item))
         return 1

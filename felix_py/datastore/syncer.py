@@ -21,6 +21,7 @@ from dataclasses import replace
 import structlog
 
 from felix_py.datastore.changes import STORE_STATE, StoreState, SyncMailbox
+from felix_py.datastore.concern import Concerns, everything
 from felix_py.datastore.deliveries import Deliveries
 from felix_py.datastore.errors import (
     RevisionCompacted,
@@ -50,7 +51,7 @@ log = structlog.get_logger(__name__)
 class Syncer:
     """One thread's work: `run` until the stop event. Never raises for what the store does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a border of its own
         self,
         store: Store,
         prefixes: Sequence[str],
@@ -59,8 +60,10 @@ class Syncer:
         clock: Clock,
         *,
         patience_seconds: float = 0.0,
+        concerns: Concerns = everything,
     ) -> None:
-        """patience_seconds: how long after a store was accepted it is left alone, so that others put
+        """concerns: of what lies under the prefixes, what is delivered; all of it shows the store's age.
+        patience_seconds: how long after a store was accepted it is left alone, so that others put
         back into it what only they know before this daemon decides on it."""
         self._patience_seconds = patience_seconds
         self._store = store
@@ -68,7 +71,7 @@ class Syncer:
         self._sink = sink
         self._history = history
         self._clock = clock
-        self._delivered = Deliveries(sink)
+        self._delivered = Deliveries(sink, concerns)
         self._state = StoreState(in_sync=False, connected=False, frozen=None, revision=0)
         self._identity = Identity()
         self._backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
