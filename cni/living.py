@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cni.errors import TryAgain
 from cni.naming import pod_mac
 from cni.records import Record, Records
 from felix_py.datastore.codec import decode, render_new, rewrite
 from felix_py.datastore.model import HandleId, IPAddress, NodeName, WorkloadEndpoint
 from felix_py.datastore.store import KeyValue
+from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.pod_route import host_prefix
 from felix_py.kernel.port import Kernel
 from felix_py.runtime.clock import Clock
@@ -33,8 +35,11 @@ class Living:
     clock: Clock
 
     def __call__(self) -> list[AssignRequest]:
-        """A request for each attachment whose link stands."""
-        aliases = {link.name: link.alias for link in self.kernel.links()}
+        """A request for each attachment whose link stands. Raises TransientError: ask again."""
+        try:
+            aliases = {link.name: link.alias for link in self.kernel.links()}
+        except KernelRefused as refused:
+            raise TryAgain(f"what lives here cannot be listed: {refused}") from refused
         at = self.clock.wall()
         return [
             request_for(record, self.node, at)

@@ -18,7 +18,7 @@ from felix_py.datastore.errors import StoreAway, StoreRefused, StoreWentBack
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.store import Store
 from felix_py.runtime.clock import Clock
-from felix_py.runtime.errors import FelixPyError
+from felix_py.runtime.errors import FelixPyError, TransientError
 from ipam.batch import Batch, decide
 from ipam.census import Census, Living
 from ipam.choose import Moment
@@ -26,6 +26,7 @@ from ipam.commit import Committer, NodeFence, Settled
 from ipam.errors import GaveUp
 from ipam.pool import StartIndex, start_index
 from ipam.reader import Reader
+from ipam.regret import give_back
 from ipam.repair import repairs
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Inbox, Ticket
@@ -79,6 +80,7 @@ class Allocator:
         self._trust = Trust(self._view, clock)
         self._repair_wanted = True
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
+        self._status = self._document()
 
     def assign(self, request: AssignRequest, timeout_seconds: float) -> Lease:
         """Addresses for a handle, with its endpoint written. Raises ipam.errors, StoreAway, Frozen."""
@@ -112,9 +114,14 @@ class Allocator:
         self._waiting.extend(self._inbox.take_all())
         self._trust.check()
         self._turn()
+        self._status = self._document()
 
     def status(self) -> dict[str, Any]:
-        """What people want to see: blocks, waiting requests, whether decisions are possible."""
+        """What people want to see, as of the last round; any thread may ask."""
+        return dict(self._status)
+
+    def _document(self) -> dict[str, Any]:
+        """Blocks, waiting requests, whether decisions are possible."""
         state = self._view.state
         return {
             "node": self._view.node,
@@ -159,8 +166,8 @@ class Allocator:
                 if self._repair_wanted:
                     self._repair_affinities()
                 self._serve()
-        except (StoreAway, StoreRefused) as error:
-            log.warning("store away, requests refused", reason=str(error))
+        except (TransientError, StoreRefused) as error:
+            log.warning("no decision now, requests refused", reason=str(error))
             self._fail_waiting(error)
         except StoreWentBack as error:
             log.warning("store went back, nothing is given out", reason=str(error))
@@ -264,18 +271,10 @@ class Allocator:
 
     def _undo(self, ticket: Ticket, answer: Lease | Released, batch: Batch[Ticket]) -> None:
         """Nobody waits for this lease any more: its addresses go back before anything else."""
-        request = ticket.request
-        if (
-            not isinstance(answer, Lease)
-            or not answer.fresh
-            or not isinstance(request, AssignRequest)
-        ):
-            return
-        log.info("lease given back, its caller has gone", handle=request.handle_id)
-        endpoint = request.endpoint.key if request.endpoint else None
-        container = batch.draft.container_of(endpoint) if endpoint else None
-        back = ReleaseRequest(request.handle_id, container or "", endpoint if container else None)
-        self._waiting.appendleft(Ticket(back, float("inf")))
+        back = give_back(ticket.request, answer, batch.draft)
+        if back is not None:
+            log.info("lease given back, its caller has gone", handle=back.handle_id)
+            self._waiting.appendleft(Ticket(back, float("inf")))
 
     def _repair_affinities(self) -> None:
         """Put our own half-way affinities right; what cannot be decided now is tried again."""

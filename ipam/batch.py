@@ -19,6 +19,10 @@ MAX_KEYS = 124
 """Keys that a batch compares or writes. etcd takes 128 compares and 128 operations; the session and
 the reservations need room beside. What does not fit waits for the next transaction."""
 
+MAX_BYTES = 1 << 20
+"""What a batch writes, estimated. etcd refuses a request of over 1.5 MiB, and then all of the batch
+would be refused for one. A single request may be longer: etcd says whether it takes it."""
+
 
 class Asking(Protocol):
     """Somebody who waits for a request's answer."""
@@ -65,10 +69,10 @@ def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
         except Exception as error:  # noqa: BLE001  the boundary of one request: it renders its endpoint
             batch.refused.append((each, BadRequest(f"the request cannot be decided: {error!r}")))
             continue
-        if len(child.keys) > MAX_KEYS:
-            if not batch.answers:
-                batch.refused.append((each, _too_large(len(child.keys))))
-                continue
+        if len(child.keys) > MAX_KEYS and not batch.answers:
+            batch.refused.append((each, _too_large(len(child.keys))))
+            continue
+        if batch.answers and (len(child.keys) > MAX_KEYS or child.size_bytes > MAX_BYTES):
             batch.left += asking[index:]
             break
         child.keep()

@@ -28,7 +28,8 @@ from ipam.view import View
 log = structlog.get_logger(__name__)
 
 Living = Callable[[], Sequence[AssignRequest]]
-"""Everything attached on this node now: its handle, its addresses by name, its endpoint."""
+"""Everything attached on this node now: its handle, its addresses by name, its endpoint. Raises
+TransientError when that cannot be said now."""
 
 OTHERS_SECONDS = 3.0
 """After a store went back and is trusted again, so long nothing new is given out: every other node
@@ -67,18 +68,19 @@ class Census:
     @property
     def comes_first(self) -> bool:
         """True while nothing new may be given out."""
-        return bool(self.waiting) or self._clock.now() < self._held_until
+        return self._wanted or bool(self.waiting) or self._clock.now() < self._held_until
 
     def begin(self) -> None:
-        """Look at what lives here, if it is time to."""
+        """Look at what lives here, if it is time to. Raises what the look raises: look again then."""
         if self.waiting:
             return
         due = bool(self.refused) and self._again.due(self._clock.now())
         if self._wanted or due:
-            self._wanted = False
             self._again.due(self._clock.now())
+            living = self._living()
+            self._wanted = False
             self.refused, self.in_use = {}, ()
-            self.waiting = [Ticket(request, float("inf")) for request in self._living()]
+            self.waiting = [Ticket(request, float("inf")) for request in living]
 
     @staticmethod
     def unread(view: View, asked: Sequence[Ticket]) -> list[Key]:

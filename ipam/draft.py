@@ -213,6 +213,17 @@ class Draft:
         return frozenset(found)
 
     @property
+    def size_bytes(self) -> int:
+        """How long the planned values are, estimated: a change adds little to what is stored."""
+        planned: dict[Key, Planned] = {}
+        for draft in reversed(list(self._chain())):
+            planned |= draft._planned  # noqa: SLF001
+        return sum(
+            len(value) if isinstance(value, bytes) else len((self.view.get(key) or ABSENT).raw)
+            for key, value in planned.items()
+        )
+
+    @property
     def compares(self) -> tuple[Compare, ...]:
         """What must still hold."""
         extra: tuple[Compare, ...] = ()

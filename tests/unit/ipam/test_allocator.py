@@ -27,6 +27,7 @@ from ipam.errors import (
     PoolExhausted,
 )
 from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest
+from ipam.view import View
 from tests.unit.ipam.cluster import Cluster, Machine, SimpleFence, addresses
 
 ENDPOINT = ResourceKey(Kind.WORKLOAD_ENDPOINT, "a-k8s-pod-eth0", "default")
@@ -501,3 +502,52 @@ def test_a_thread_answers_callers_on_other_threads() -> None:
         owner.join(5)
     assert addresses(lease) == addresses(released) == ["10.0.0.0"]
     assert a.allocator.status()["assigned"] == 1
+
+
+def test_the_status_is_no_work_on_the_owners_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = machine(cluster())
+    a.assign("h1")
+
+    def touched(_: View) -> None:
+        raise AssertionError("another thread looks at what the allocator's thread changes")
+
+    monkeypatch.setattr(View, "affinities", property(touched))
+    assert a.allocator.status()["blocks"] == ["10.0.0.0/29"]
+    assert a.allocator.status()["assigned"] == 1
+
+
+def test_requests_too_long_for_one_transaction_are_parted() -> None:
+    made = cluster()
+    a = machine(made)
+    a.sync()
+    tickets = []
+    for number in range(4):
+        key = ResourceKey(Kind.WORKLOAD_ENDPOINT, f"a-cni-c{number}-eth0", "default")
+        draft = EndpointDraft(key, lambda _given, _stored: b"x" * 600_000)
+        tickets.append(
+            a.submit(AssignRequest(HandleId(f"h{number}"), {"node": "a"}, endpoint=draft))
+        )
+    a.step()
+    before = a.commits
+    a.settle_down(6)
+    assert a.commits == before + 3
+    assert len({addresses(ticket.wait(0))[0] for ticket in tickets}) == 4  # type: ignore[arg-type]
+
+
+def test_what_lives_here_cannot_be_listed_now_and_is_asked_again() -> None:
+    made = cluster()
+    failing = [True]
+
+    def living() -> list[AssignRequest]:
+        if failing[0]:
+            raise GaveUp("the kernel's list was torn")
+        return []
+
+    a = Machine(made.store, "a", start_at=first, living=living)
+    a.sync()
+    ticket = a.submit(AssignRequest(HandleId("h1"), {"node": "a"}))
+    a.step()
+    with pytest.raises(GaveUp):
+        ticket.wait(0)
+    failing[0] = False
+    assert addresses(a.assign("h1")) == ["10.0.0.0"]
