@@ -27,9 +27,14 @@ def endpoint(node: str, workload: str = "web-0") -> ResourceKey:
 
 
 def block(affinity: object) -> bytes:
-    allocations: list[int | None] = [None] * 64
     return json.dumps(
-        {"cidr": "10.0.0.0/26", "affinity": affinity, "allocations": allocations}
+        {
+            "cidr": "10.0.0.0/26",
+            "affinity": affinity,
+            "allocations": [None] * 64,
+            "unallocated": list(range(64)),
+            "attributes": [],
+        }
     ).encode()
 
 
