@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,15 +32,9 @@ class Planted(Exception):
 
 @pytest.fixture(scope="module")
 def daemon(default_lab: Lab) -> Iterator[Containerd]:
-    with Containerd(inside(default_lab, NODE)) as running:
+    with Containerd(default_lab.inside(NODE)) as running:
         yield running
     assert not running.leftovers()
-
-
-def inside(lab: Lab, where: str) -> list[str]:
-    """A command's beginning that makes it run inside a machine of the lab."""
-    lab_command = [str(Path(sys.executable).with_name("felix-lab")), "--name", lab.name]
-    return [*lab_command, "--lab-dir", str(lab.directory), "exec", where, "--"]
 
 
 def twins() -> tuple[str, str]:
@@ -63,7 +55,7 @@ def calicos_name(cni_container_id: str) -> str:
 
 def etcd_of(lab: Lab) -> Etcd:
     """Allocations, handles and endpoints by etcdctl."""
-    return read_etcd([*inside(lab, "etcd"), "etcdctl"])
+    return read_etcd([*lab.inside("etcd"), "etcdctl"])
 
 
 def endpoint_of(lab: Lab, container_id: str) -> dict[str, Any]:
@@ -179,7 +171,7 @@ def _remove_one_by_one(
 
 def test_a_daemon_killed_in_the_middle_of_a_test_leaves_nothing_either(default_lab: Lab) -> None:
     container_id, _ = twins()
-    running = Containerd(inside(default_lab, NODE))
+    running = Containerd(default_lab.inside(NODE))
     shown: list[str] = []
 
     def fail_in_the_middle() -> None:

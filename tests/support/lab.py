@@ -23,9 +23,8 @@ class Lab:
 
     def felix_lab(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The command, its output captured; a failure shows both outputs."""
-        command = [str(Path(sys.executable).with_name("felix-lab")), "--name", self.name]
         done = subprocess.run(
-            [*command, "--lab-dir", str(self.directory), *arguments],
+            [*self._command, *arguments],
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
@@ -34,6 +33,15 @@ class Lab:
         said = f"felix-lab {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert not check or done.returncode == 0, said
         return done
+
+    @property
+    def _command(self) -> list[str]:
+        command = str(Path(sys.executable).with_name("felix-lab"))
+        return [command, "--name", self.name, "--lab-dir", str(self.directory)]
+
+    def inside(self, where: str) -> list[str]:
+        """A command's beginning that makes the rest run inside a node, ToR, pod or etcd."""
+        return [*self._command, "exec", where, "--"]
 
     def up(self, topology: str) -> str:
         """Bring it up; what it printed."""
