@@ -27,7 +27,7 @@ help:
 setup: $(STAMP)
 	@:
 
-$(STAMP): setup.cfg setup.py pyproject.toml cni/shim/shim.c scripts/set-up scripts/packages
+$(STAMP): setup.cfg setup.py pyproject.toml $(wildcard cni/shim/*.[ch]) scripts/set-up scripts/packages
 	@scripts/set-up $(VENV)
 	@touch $@
 

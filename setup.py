@@ -13,14 +13,15 @@ SHIM = Path(__file__).parent / "cni" / "shim"
 
 
 class BuildWithShim(build_py):
-    """Compiles cni/shim/shim.c before the packages are copied."""
+    """Compiles cni/shim/*.c before the packages are copied."""
 
     def run(self) -> None:
         """Compile with the machine's C compiler (CC, else gcc), then build as usual."""
         compiler = os.environ.get("CC", "gcc")
         flags = ["-std=c99", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror"]
         output = str(SHIM / "felix-py")
-        subprocess.run([compiler, *flags, "-o", output, str(SHIM / "shim.c")], check=True)
+        sources = sorted(map(str, SHIM.glob("*.c")))
+        subprocess.run([compiler, *flags, "-o", output, *sources], check=True)
         super().run()
 
 

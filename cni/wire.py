@@ -1,4 +1,4 @@
-"""The frames between shim and server (the other side is shim/shim.c), read with bounds."""
+"""The frames between shim and server (the other side is shim/frame.c), read with bounds."""
 
 from __future__ import annotations
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SHIM_SOURCE = Path(__file__).parents[3] / "cni" / "shim" / "shim.c"
+SHIM_SOURCES = Path(__file__).parents[3] / "cni" / "shim"
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 
 
 def compile_shim(directory: Path, *flags: str) -> Path:
     """Compile the shim with these flags; the executable."""
     executable = directory / "felix-py"
+    sources = sorted(map(str, SHIM_SOURCES.glob("*.c")))
     subprocess.run(
-        ["gcc", *WARNINGS, *flags, "-o", str(executable), str(SHIM_SOURCE)], check=True, timeout=120
+        ["gcc", *WARNINGS, *flags, "-o", str(executable), *sources], check=True, timeout=120
     )
     return executable
 
