@@ -34,14 +34,14 @@ class StatusBoard:
     def publish(self, document: Mapping[str, object]) -> None:
         """Write the document if it is new and the interval has passed; never raises for the store.
 
-        While the store is frozen nothing is written: it may be somebody else's, and writes would raise
-        the revision by which a store that went back is known. The status file tells it meanwhile.
+        While the store is frozen, or not read yet, nothing is written: it may be somebody else's, and
+        writes would raise the revision by which a store that went back is known. The status file tells.
 
         What was held back is written by a later call: call it once per round of the daemon's loop.
         The store's revision is left out: every write raises it, and a fleet that published it would
         make itself publish for ever.
         """
-        if _is_frozen(document):
+        if not _trusts_store(document):
             self._published = None
             return
         text = json.dumps(_without_revision(document), sort_keys=True)
@@ -72,6 +72,6 @@ def _without_revision(document: Mapping[str, object]) -> dict[str, object]:
     return {**document, "store": kept}
 
 
-def _is_frozen(document: Mapping[str, object]) -> bool:
+def _trusts_store(document: Mapping[str, object]) -> bool:
     store = document.get("store")
-    return isinstance(store, dict) and bool(store.get("frozen"))
+    return not isinstance(store, dict) or bool(store.get("inSync") and not store.get("frozen"))
