@@ -23,7 +23,7 @@ from ipam.batch import Batch, decide
 from ipam.census import Census, Living
 from ipam.choose import Moment
 from ipam.commit import Committer, NodeFence, Settled
-from ipam.errors import GaveUp
+from ipam.errors import GaveUp, PoolExhausted
 from ipam.pool import StartIndex, start_index
 from ipam.reader import Reader
 from ipam.regret import give_back
@@ -252,6 +252,8 @@ class Allocator:
             return
         for ticket, error in batch.refused:
             self._counts["refused"] += 1
+            if isinstance(error, PoolExhausted):
+                self._view.exhausted.setdefault(error.searched, self._clock.wall())
             ticket.answer(error)
         for ticket, answer in batch.answers:
             if isinstance(answer, Lease):

@@ -23,11 +23,17 @@ from felix_py.datastore.model import (
     IPNetwork,
     IPPool,
     NodeName,
+    PoolName,
 )
 from ipam import block as blocks
 from ipam import pool as pools_
 from ipam.draft import Draft, MissingFacts, Unreadable
 from ipam.errors import BlockLimitReached, PoolExhausted
+from ipam.leftover import overlapping
+
+EXHAUSTED_FOR = timedelta(seconds=1)
+"""So long requests are refused on the word of the last listing of all blocks; then they are listed
+again. An address that another node gives back meanwhile is found that much later."""
 
 RECLAIM_AGE = timedelta(minutes=1)
 """How long an empty block of another node is left alone: its node may be about to use it."""
@@ -77,20 +83,34 @@ class Chooser:
         self._from_own(owned)
         if owned and self._missing and not self._view.own_blocks_fresh:
             raise MissingFacts(own_blocks=True)
-        self._from_claimed(len(owned))
-        self._from_borrowed()
+        if self._missing and not self._found_full_just_now():
+            self._from_claimed(len(owned))
+            self._from_borrowed()
         if self._missing:
             names = ", ".join(f"{pool.name} ({pool.cidr})" for pool in self._wanted.pools)
             raise PoolExhausted(
                 f"assigned {len(self._taken)} out of {self._wanted.count} requested"
                 f" IPv{self._wanted.version} addresses: no addresses available in pools {names};"
-                " add a pool or release addresses"
+                " add a pool or release addresses",
+                self._pool_names,
             )
         return self._taken
 
     @property
     def _missing(self) -> int:
         return self._wanted.count - len(self._taken)
+
+    @property
+    def _pool_names(self) -> tuple[PoolName, ...]:
+        return tuple(pool.name for pool in self._wanted.pools)
+
+    def _found_full_just_now(self) -> bool:
+        """Requests that fail by the dozen must not list all blocks of the cluster each time."""
+        at = self._view.exhausted.get(self._pool_names)
+        if at is not None and timedelta() <= self._moment.at - at < EXHAUSTED_FOR:
+            return True
+        self._view.exhausted.pop(self._pool_names, None)
+        return False
 
     def _own_blocks(self) -> list[IPNetwork]:
         """Confirmed blocks of ours inside the chosen pools, in the order of their keys."""
@@ -141,10 +161,10 @@ class Chooser:
         start = self._view.start_at(self._view.node, pool)
         order = pools_.candidates(pool, start, self._view.reservations)
         if self._wanted.version in self._view.listed:
-            return next((cidr for cidr in order if self._is_unclaimed(cidr)), None)
+            return next((cidr for cidr in order if self._is_unclaimed(pool, cidr)), None)
         probed = list(islice(order, PROBED_BLOCKS))
         unknown = [cidr for cidr in probed if not self._is_known(cidr)]
-        free = next((c for c in probed if c not in unknown and self._is_unclaimed(c)), None)
+        free = next((c for c in probed if c not in unknown and self._is_unclaimed(pool, c)), None)
         if free is not None:
             return free
         if unknown:
@@ -157,12 +177,12 @@ class Chooser:
         key = BlockKey(cidr)
         return self._draft.planned(key)[0] or self._view.get(key) is not None
 
-    def _is_unclaimed(self, cidr: IPNetwork) -> bool:
-        """True when there is no block and one would have an address to give."""
+    def _is_unclaimed(self, pool: IPPool, cidr: IPNetwork) -> bool:
+        """True when there is no block, of whatever size, and one would have an address to give."""
         is_planned, value = self._draft.planned(BlockKey(cidr))
         fact = self._view.get(BlockKey(cidr))
         taken = value is not None if is_planned else (fact is not None and fact.exists)
-        return not taken and self._has_room(cidr)
+        return not taken and self._has_room(cidr) and not overlapping(self._view, pool, cidr)
 
     def _has_room(self, cidr: IPNetwork) -> bool:
         reserved = self._reserved(cidr)

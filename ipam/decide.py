@@ -9,12 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, IPAMConfigKey, ResourceKey
-from felix_py.datastore.model import Attribute, Block, HandleId, IPAddress, IPNetwork, Kind, Node
+from felix_py.datastore.model import (
+    Attribute,
+    Block,
+    HandleId,
+    IPAddress,
+    IPNetwork,
+    IPPool,
+    Kind,
+    Node,
+)
 from ipam import block as blocks
 from ipam import pool as pools_
 from ipam.choose import Chooser, Moment, Wanted, claim
 from ipam.draft import Draft, MissingFacts, Unreadable
 from ipam.errors import AddressTaken, BadRequest, NoQualifiedPool, NotInPool, NotYours
+from ipam.leftover import overlapping
 from ipam.requests import AssignRequest, Lease, LeasedAddress, Released, ReleaseRequest
 from ipam.view import CLUSTER, View
 
@@ -175,7 +185,7 @@ def _given(
         raise NotInPool(f"{address} is not in a configured pool that is enabled")
     cidr = blocks.block_of(address, pool.block_size)
     try:
-        block = draft.block(cidr) or claim(draft, cidr, moment)
+        block = draft.block(cidr) or _claimed(draft, pool, cidr, moment)
     except Unreadable:
         raise NotYours(f"block {cidr} of {address} cannot be read: repair its key first") from None
     if view.config.strict_affinity and block.host != view.node:
@@ -192,6 +202,13 @@ def _given(
         raise MissingFacts(own_blocks=True) from None
     draft.write_block(after)
     return address, after
+
+
+def _claimed(draft: Draft, pool: IPPool, cidr: IPNetwork, moment: Moment) -> Block:
+    other = overlapping(draft.view, pool, cidr)
+    if other is not None:
+        raise NotYours(f"block {cidr} shares addresses with block {other} of another size")
+    return claim(draft, cidr, moment)
 
 
 def _rely_on_pool(draft: Draft, cidr: IPNetwork) -> None:

@@ -48,12 +48,19 @@ class Written:
 
 class MissingFacts(Exception):
     """These keys must be read before this can be decided: the named ones, all blocks of an IP
-    version, or this node's own blocks once more."""
+    version or just their names, or this node's own blocks once more."""
 
-    def __init__(self, *keys: Key, blocks_of_version: int = 0, own_blocks: bool = False) -> None:
-        super().__init__(keys, blocks_of_version, own_blocks)
+    def __init__(
+        self,
+        *keys: Key,
+        blocks_of_version: int = 0,
+        names_of_version: int = 0,
+        own_blocks: bool = False,
+    ) -> None:
+        super().__init__(keys, blocks_of_version, names_of_version, own_blocks)
         self.keys = keys
         self.blocks_of_version = blocks_of_version
+        self.names_of_version = names_of_version
         self.own_blocks = own_blocks
 
 

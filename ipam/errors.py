@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from felix_py.datastore.model import PoolName
 from felix_py.runtime.errors import RefusedError, StaleError, TransientError
 
 
@@ -14,7 +15,14 @@ class NoQualifiedPool(RefusedError):
 
 
 class PoolExhausted(RefusedError):
-    """The pools that qualify have no free address that this node may take."""
+    """The pools that qualify have no free address that this node may take.
+
+    `searched`: the pools in which every block was looked at; empty when that was not needed.
+    """
+
+    def __init__(self, text: str, searched: tuple[PoolName, ...] = ()) -> None:
+        super().__init__(text)
+        self.searched = searched
 
 
 class BlockLimitReached(RefusedError):

@@ -6,6 +6,7 @@ Reference: Calico v3.32.1 `libcalico-go/lib/ipam/ipam.go` (determinePools, rando
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -35,6 +36,22 @@ class Ask:
     use: PoolUse = PoolUse.WORKLOAD
     named: tuple[str, ...] = ()
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Blocks of another size inside one state of a pool: their first addresses in order, and of each
+    and those before it the one that reaches furthest."""
+
+    pool_revision: int
+    firsts: tuple[int, ...]
+    furthest: tuple[IPNetwork, ...]
+
+    def over(self, cidr: IPNetwork) -> IPNetwork | None:
+        """One that shares addresses with this block."""
+        place = bisect_right(self.firsts, int(cidr.broadcast_address))
+        found = self.furthest[place - 1] if place else None
+        return found if found is not None and found.overlaps(cidr) else None
 
 
 def enabled(pool: IPPool, version: int | None = None) -> bool:

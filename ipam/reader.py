@@ -21,6 +21,8 @@ class Reader:
         """Read what several decisions miss, each key once."""
         for version in sorted({each.blocks_of_version for each in missing} - {0}):
             self.list_blocks(version)
+        for version in sorted({each.names_of_version for each in missing} - {0}):
+            self.list_names(version)
         keys: dict[Key, None] = dict.fromkeys(key for each in missing for key in each.keys)
         if any(each.own_blocks for each in missing):
             keys |= dict.fromkeys(BlockKey(key.cidr) for key, _ in self._view.affinities)
@@ -46,6 +48,13 @@ class Reader:
                 cidrs.append(key.cidr)
                 self._view.learn(key, seen(key, item, listing.revision))
         self._view.listed[version] = tuple(cidrs)
+        self._view.note_names(version, tuple(cidrs))
+
+    def list_names(self, version: int) -> None:
+        """Which blocks of an IP version there are, not what they hold."""
+        listing = self._store.list(block_prefix(version), keys_only=True)
+        keys = (parse(item.key) for item in listing.items)
+        self._view.note_names(version, tuple(k.cidr for k in keys if isinstance(k, BlockKey)))
 
     def take_in(
         self, keys: Iterable[Key], found: dict[str, KeyValue | None], revision: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from felix_py.datastore import codec
 from felix_py.datastore.changes import NOT_YET, STORE_STATE, Change, StoreState, StoreStateKey
@@ -33,10 +34,11 @@ from felix_py.datastore.model import (
     Kind,
     Node,
     NodeName,
+    PoolName,
     Value,
 )
 from felix_py.datastore.store import KeyValue
-from ipam.pool import StartIndex, start_index
+from ipam.pool import Leftovers, StartIndex, start_index
 
 CONFIG = IPAMConfigKey()
 CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
@@ -107,6 +109,11 @@ class View:
     facts: dict[Key, Seen] = field(default_factory=dict)
     listed: dict[int, tuple[IPNetwork, ...]] = field(default_factory=dict)
     """By IP version: every block there is, as read in this round; empty between rounds."""
+    names: dict[int, tuple[IPNetwork, ...]] = field(default_factory=dict)
+    """By IP version: which blocks there are, as read in this round; empty between rounds."""
+    leftovers: dict[PoolName, Leftovers] = field(default_factory=dict)
+    exhausted: dict[tuple[PoolName, ...], datetime] = field(default_factory=dict)
+    """When these pools were last found to be full outside our own blocks."""
     own_blocks_fresh: bool = False
     """True when own blocks were read again in this round."""
     reservations_as_of: int = 0
@@ -132,7 +139,8 @@ class View:
             if self.state.may_act and not state.may_act:
                 self._distrust()
             self.state = state
-            self.reservations_as_of = state.revision if trusting else self._at_least(state.revision)
+            least = 0 if trusting else self.reservations_as_of
+            self.reservations_as_of = max(least, state.revision)
         return bool(changes)
 
     def learn(self, key: Key, fact: Seen) -> None:
@@ -143,6 +151,11 @@ class View:
             self._remembered[key] = None
             if len(self._remembered) > MAX_REMEMBERED:
                 self.forget(list(self._remembered)[: MAX_REMEMBERED // 2])
+
+    def note_names(self, version: int, cidrs: tuple[IPNetwork, ...]) -> None:
+        """Which blocks of an IP version there are now."""
+        self.names[version] = cidrs
+        self.leftovers.clear()
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Know nothing of these keys any more; they are read when they are needed."""
@@ -162,6 +175,7 @@ class View:
         ]
         self.forget(foreign)
         self.listed.clear()
+        self.names.clear()
         self.own_blocks_fresh = False
 
     def get(self, key: Key) -> Seen | None:
@@ -249,6 +263,8 @@ class View:
     def _fold_one(self, key: Key, change: Change, *, trusting: bool) -> None:
         known = self.facts.get(key, ABSENT)
         self._changed(key)
+        if change.stored is None or change.stored.mod_revision != known.mod_revision:
+            self.exhausted.clear()
         if change.stored is None and change.invalid is None:
             self.facts.pop(key, None)
             return
@@ -274,11 +290,9 @@ class View:
             if key.kind is Kind.IP_RESERVATION:
                 self._reservations = None
 
-    def _at_least(self, revision: int) -> int:
-        return max(self.reservations_as_of, revision)
-
     def _distrust(self) -> None:
         """The store went back: what we learnt by ourselves may never have been."""
         learnt = [key for key in self.facts if not self.is_watched(key)]
         self.forget(learnt)
         self.listed.clear()
+        self.leftovers.clear()

@@ -531,7 +531,7 @@ def test_requests_too_long_for_one_transaction_are_parted() -> None:
     before = a.commits
     a.settle_down(6)
     assert a.commits == before + 3
-    assert len({addresses(ticket.wait(0))[0] for ticket in tickets}) == 4  # type: ignore[arg-type]
+    assert len({addresses(ticket.wait(0))[0] for ticket in tickets}) == 4
 
 
 def test_what_lives_here_cannot_be_listed_now_and_is_asked_again() -> None:
