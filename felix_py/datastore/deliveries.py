@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from felix_py.datastore import keys
 from felix_py.datastore.changes import Change, SyncMailbox
 from felix_py.datastore.codec import decode
@@ -11,6 +13,8 @@ from felix_py.datastore.concern import Concerns, everything
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import Invalid, Stored
 from felix_py.datastore.store import Event, KeyValue
+
+log = structlog.get_logger(__name__)
 
 
 class Deliveries:
@@ -71,7 +75,12 @@ class Deliveries:
         if not self._concerns(key, item.value):
             return self._remove(item.key)
         self._revisions[item.key] = item.mod_revision
-        self._sink.put(key, _change(key, item))
+        change = _change(key, item)
+        if change.invalid is not None:
+            log.warning(
+                "object invalid, counts as absent", key=item.key, reason=change.invalid.reason
+            )
+        self._sink.put(key, change)
         return 1
 
     def _remove(self, path: str) -> int:
