@@ -15,7 +15,7 @@ from tests.support.lab import Lab, in_netns
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(240)]
 
-POOL = ipaddress.ip_network("10.244.0.0/16")
+POOL = ipaddress.IPv4Network("10.244.0.0/16")
 BGP_PROTOCOL = "81"
 DAEMONS = {"felix", "bgp", "launcher", "exabgp", "relay", "cni"}
 ASK = "exec 3<>/dev/tcp/$1/8080 && read -t 5 line <&3 && echo $line"  # bash opens the connection
@@ -136,7 +136,7 @@ def test_nodes_learned_the_others_blocks_and_nothing_outside_the_pool(
         told = in_netns(node["netns"], "ip", "-j", "route", "show", "proto", BGP_PROTOCOL).stdout
         learned = {r["dst"] for r in json.loads(told) if r.get("type", "unicast") == "unicast"}
         assert {block for block, owner in owned.items() if owner != node["name"]} <= learned
-        assert all(ipaddress.ip_network(prefix).subnet_of(POOL) for prefix in learned)
+        assert all(ipaddress.IPv4Network(prefix).subnet_of(POOL) for prefix in learned)
 
 
 def test_status_names_everything(lab: Lab, names: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp.calc.learned_routes import Refusal
@@ -76,7 +76,6 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(STEP, max_size=12))
 def test_deciding_what_is_dirty_equals_deciding_everything(steps: Steps) -> None:
     holder: str | None = "node-2"

@@ -120,8 +120,8 @@ def test_end_of_rib_sweeps_its_own_family_only() -> None:
     for event in (opened(families=2), PeerUp(PEER), update(A), update(six)):
         made.handle(event, 0)
     made.handle(PeerDown(PEER, "closing connection"), 1)
-    for event in (opened(families=2), PeerUp(PEER), EndOfRib(PEER, Family.IPV4)):
-        made.handle(event, 2)
+    for back in (opened(families=2), PeerUp(PEER), EndOfRib(PEER, Family.IPV4)):
+        made.handle(back, 2)
     assert set(known(made)) == {six}
     assert made.waiting_for() == [PEER]
 

@@ -271,4 +271,4 @@ class Stories(RuleBasedStateMachine):
 
 
 TestStories = Stories.TestCase
-TestStories.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestStories.settings = settings(stateful_step_count=25)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from felix_py.kernel.delta import DeltaTracker
@@ -21,7 +21,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_plan_is_the_difference_of_wish_and_sight_after_any_history(
     steps: list[tuple[object, ...]],
