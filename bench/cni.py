@@ -19,11 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.figures import Figure, Target, emit
 from tests.functional.cni.node import CniNode, configuration
 from tests.functional.cni.runtime import compile_shim, environment
 from tests.support import netns
 
 REFERENCE_PLUGINS = Path("/usr/lib/cni")
+TARGETS = {
+    "add_p50": Target("ratio", "at most", 0.5),
+    "add_rate": Target("ratio", "at least", 2.5),
+    "del_rate": Target("ratio", "at least", 3.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,8 @@ def _rate(contender: Contender, command: str, pods: Sequence[str], at_once: int)
         return len(pods) / (time.perf_counter() - started_at)
 
 
-def report(results: Mapping[str, Measured], at_once: int) -> dict[str, float]:
-    """Print a table; the ratios, ours to theirs."""
+def report(results: Mapping[str, Measured], at_once: int) -> list[Figure]:
+    """Print a table; the figures, ours to theirs."""
     print(f"{'':28}{'ADD p50':>9}{'p99':>8}{'DEL p50':>9}{'p99':>8}", end="")
     print(f"{f'ADD/s at {at_once}':>14}{f'DEL/s at {at_once}':>14}")
     for name, measured in results.items():
@@ -113,14 +119,18 @@ def report(results: Mapping[str, Measured], at_once: int) -> dict[str, float]:
         print(f"{name:28}{times[0]:9.2f}{times[1]:8.2f}{times[2]:9.2f}{times[3]:8.2f}", end="")
         print(f"{measured.rate('ADD'):14.0f}{measured.rate('DEL'):14.0f}")
     ours, theirs = results.values()
-    ratios = {
-        "add_p50": ours.p50("ADD") / theirs.p50("ADD"),
-        "del_p50": ours.p50("DEL") / theirs.p50("DEL"),
-        "add_rate": ours.rate("ADD") / theirs.rate("ADD"),
-        "del_rate": ours.rate("DEL") / theirs.rate("DEL"),
+    found = {
+        "add_p50": ("ADD p50", "ms", ours.p50("ADD"), theirs.p50("ADD")),
+        "del_p50": ("DEL p50", "ms", ours.p50("DEL"), theirs.p50("DEL")),
+        "add_rate": (f"ADD at {at_once} at once", "/s", ours.rate("ADD"), theirs.rate("ADD")),
+        "del_rate": (f"DEL at {at_once} at once", "/s", ours.rate("DEL"), theirs.rate("DEL")),
     }
-    print("ratios, ours to theirs:", json.dumps({k: round(v, 2) for k, v in ratios.items()}))
-    return ratios
+    ratios = {name: round(mine / other, 2) for name, (_, _, mine, other) in found.items()}
+    print("ratios, ours to theirs:", json.dumps(ratios))
+    return [
+        Figure("cni", what, unit, mine, "ptp + host-local", other, TARGETS.get(name))
+        for name, (what, unit, mine, other) in found.items()
+    ]
 
 
 def contenders_of(node: CniNode, directory: Path) -> tuple[Contender, Contender]:
@@ -165,7 +175,8 @@ def main() -> None:
             pods = [node.pod() for _ in range(options.pods)]
             contenders = contenders_of(node, directory)
             measure(contenders, pods[:4], 1, 4)
-            report(measure(contenders, pods, options.rounds, options.at_once), options.at_once)
+            results = measure(contenders, pods, options.rounds, options.at_once)
+            emit(report(results, options.at_once))
 
 
 if __name__ == "__main__":

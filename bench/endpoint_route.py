@@ -20,6 +20,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from statistics import median, quantiles
 
+from bench.figures import Figure, Target, emit
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.settings import DatastoreSettings
 from felix_py.datastore.store import Put, Transaction
@@ -162,6 +163,20 @@ def show(measured: Sequence[Measured], links: int, resident: float) -> None:
     met = "met" if route < TARGET_MS else "missed"
     print(f"route / bare watch: {ratio:.2f}; target p50 < {TARGET_MS:g} ms: {met}")
     print(f"felix's resident memory: {resident:.0f} MB")
+    event = median(each.event for each in measured)
+    emit(
+        [
+            Figure(
+                "endpoint_route",
+                "endpoint in etcd to route, p50",
+                "ms",
+                route,
+                "event on a bare watch",
+                event,
+                Target("ours", "at most", TARGET_MS),
+            )
+        ]
+    )
 
 
 if __name__ == "__main__":

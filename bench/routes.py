@@ -12,10 +12,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
+from bench.figures import Figure, Target, emit
 from felix_py.kernel.model import (
     DropRoute,
     IPAddress,
@@ -29,6 +30,7 @@ from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from tests.support import netns
 
 ROUNDS = 3
+TARGET = Target("ratio", "at most", 1.0)
 FIRST = {4: int(IPv4Address("100.64.0.0")), 6: int(IPv6Address("2001:db8::"))}
 GATEWAYS: dict[int, tuple[IPAddress, IPAddress]] = {
     4: (IPv4Address("10.0.0.2"), IPv4Address("10.0.0.3")),
@@ -74,7 +76,9 @@ def theirs(namespace: str, verb: str, wanted: Sequence[Route]) -> float:
         return time.perf_counter() - started
 
 
-def measure(kernel: Pyroute2Kernel, namespace: str, index: int, version: int, count: int) -> None:
+def measure(
+    kernel: Pyroute2Kernel, namespace: str, index: int, version: int, count: int
+) -> list[Figure]:
     """One family: create, replace and delete, by both, and the list."""
     first, second = GATEWAYS[version]
     before, after = (routes(version, count, index, gateway) for gateway in (first, second))
@@ -97,14 +101,18 @@ def measure(kernel: Pyroute2Kernel, namespace: str, index: int, version: int, co
                     assert len(kernel.routes(254, protocol=81)) == count
                     listed = time.perf_counter() - started
                     best["list", side] = min(listed, best.get(("list", side), listed))
-    for name, _, _ in steps:
-        mine_took, other_took = best[name, "ours"], best[name, "theirs"]
-        print(
-            f"IPv{version} {name:8} {count:,} routes: ours {mine_took:.3f} s "
-            f"({count / mine_took:,.0f}/s), ip -batch {other_took:.3f} s "
-            f"({count / other_took:,.0f}/s), ratio {other_took / mine_took:.2f}"
-        )
     print(f"IPv{version} list     {count:,} routes: ours {best['list', 'ours']:.3f} s")
+    return [_figure(name, version, count, best) for name, _, _ in steps]
+
+
+def _figure(name: str, version: int, count: int, best: Mapping[tuple[str, str], float]) -> Figure:
+    mine, other = best[name, "ours"], best[name, "theirs"]
+    print(
+        f"IPv{version} {name:8} {count:,} routes: ours {mine:.3f} s ({count / mine:,.0f}/s), "
+        f"ip -batch {other:.3f} s ({count / other:,.0f}/s), ratio {other / mine:.2f}"
+    )
+    what = f"{name} {count:,} IPv{version} routes"
+    return Figure("routes", what, "s", mine, "ip -batch", other, TARGET)
 
 
 def main() -> None:
@@ -117,7 +125,7 @@ def main() -> None:
         [link] = netns.ip_json("link", "show", "up0", namespace=namespace)
         with Pyroute2Kernel(netns=namespace) as kernel:
             for version in (4, 6):
-                measure(kernel, namespace, link["ifindex"], version, count)
+                emit(measure(kernel, namespace, link["ifindex"], version, count))
 
 
 if __name__ == "__main__":

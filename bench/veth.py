@@ -17,6 +17,7 @@ from functools import partial
 from ipaddress import ip_address
 from statistics import median
 
+from bench.figures import Figure, Target, emit
 from felix_py.kernel.model import PodSpec, VethSpec
 from felix_py.kernel.ownership import HOST_MAC
 from felix_py.kernel.pod_links import NetlinkPodLinks
@@ -24,6 +25,7 @@ from tests.support import netns
 from tests.support.netns import Namespaces
 
 THREADS = 16
+TARGET = Target("ratio", "at most", 0.25)
 GATEWAYS = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::ecee:eeff:feee:eeee")}
 
 
@@ -94,6 +96,8 @@ def main() -> None:
                 whole[name + "delete"] for name in ("one at a time", f"{THREADS} at once")
             )
             print(f"delete {count} links: together {alone / together:.1f} times faster")
+            what, peer = f"delete {count} links, {THREADS} at once", "one at a time"
+            emit([Figure("veth", what, "s", together, peer, alone, TARGET)])
         finally:
             bench.close()
 
