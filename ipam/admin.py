@@ -14,6 +14,7 @@ from felix_py.datastore import codec
 from felix_py.datastore.keys import (
     ASSIGNMENT,
     HOSTS,
+    OWN_NODES,
     RESOURCES,
     VIRTUAL,
     AffinityKey,
@@ -21,6 +22,7 @@ from felix_py.datastore.keys import (
     IPAMConfigKey,
     Key,
     ResourceKey,
+    SessionKey,
     affinity_prefix,
     kind_prefix,
 )
@@ -33,7 +35,7 @@ from felix_py.datastore.model import (
     PoolName,
     WorkloadEndpoint,
 )
-from felix_py.datastore.store import Delete, ModRevisionIs, Put, Transaction
+from felix_py.datastore.store import Delete, KeyValue, ModRevisionIs, Put, Transaction
 from ipam import block as blocks
 from ipam.block import Give
 from ipam.draft import Draft, Unreadable
@@ -119,7 +121,12 @@ def set_ipam_config(office: Office, config: IPAMConfig) -> None:
 
 
 def remove_node(office: Office, node: NodeName) -> None:
-    """Give back all that a node holds and delete what is its alone, the Node object last."""
+    """Give back all that a node holds and delete what is its alone, the Node object last.
+
+    Raises GaveUp when the Node or its CNI server's session changed meanwhile: what the node took
+    since would be lost. Nothing that somebody else changed meanwhile is deleted.
+    """
+    last = _last_of(office, node)
     endpoints = [
         (key, item)
         for key, item in office.objects(kind_prefix(Kind.WORKLOAD_ENDPOINT))
@@ -134,8 +141,10 @@ def remove_node(office: Office, node: NodeName) -> None:
             office.decide(lambda draft, c=key.cidr: _free_held_by(draft, c, node))  # type: ignore[misc]
     office.delete_unchanged(endpoints)
     release_host_affinities(office, node)
-    for path in _paths_of(office, node):
-        office.store.transact(Transaction((), (Delete(path),)))
+    for item in _things_of(office, node):
+        _delete_as_read(office, [item])
+    if not _delete_as_read(office, last):
+        raise GaveUp(f"node {node} is at work: stop its daemons, then delete it again")
 
 
 def _release(draft: Draft, key: AffinityKey, *, require_empty: bool) -> bool:
@@ -220,10 +229,17 @@ def _is_on(key: Key, raw: bytes, node: NodeName) -> bool:
     return isinstance(value, WorkloadEndpoint) and value.node == node
 
 
-def _paths_of(office: Office, node: NodeName) -> list[str]:
-    """What belongs to the node alone, besides IPAM: peers, settings, host endpoints, the Node."""
+def _last_of(office: Office, node: NodeName) -> list[KeyValue]:
+    """The Node and the session, as they are now: both change when the node is at work."""
+    paths = [ResourceKey(Kind.NODE, node).path, SessionKey(node).path]
+    found, _ = office.store.get_many(paths)
+    return [found[path] or KeyValue(path, b"", 0, 0) for path in paths]
+
+
+def _things_of(office: Office, node: NodeName) -> list[KeyValue]:
+    """What belongs to the node alone, besides IPAM: peers, settings, host endpoints, status."""
     named = [
-        item.key
+        item
         for kind in ("bgppeers", "hostendpoints")
         for item in office.store.list(f"{RESOURCES}{kind}/").items
         if _node_of(item.value) == node
@@ -232,7 +248,17 @@ def _paths_of(office: Office, node: NodeName) -> list[str]:
         f"{RESOURCES}{kind}/node.{node}" for kind in ("felixconfigurations", "bgpconfigurations")
     ]
     legacy = f"{HOSTS}{node}"
-    return [*named, *own, legacy, ResourceKey(Kind.NODE, node).path]
+    found, _ = office.store.get_many([*own, legacy])
+    session = SessionKey(node).path
+    ours = [i for i in office.store.list(f"{OWN_NODES}{node}/").items if i.key != session]
+    return [*named, *(item for item in found.values() if item is not None), *ours]
+
+
+def _delete_as_read(office: Office, items: Sequence[KeyValue]) -> bool:
+    """Delete keys as they were read, absent ones too, or none of them."""
+    compares = tuple(ModRevisionIs(item.key, item.mod_revision) for item in items)
+    deletes = tuple(Delete(item.key) for item in items if item.mod_revision)
+    return office.store.transact(Transaction(compares, deletes)).succeeded
 
 
 def _node_of(raw: bytes) -> object:

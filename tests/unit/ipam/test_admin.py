@@ -7,10 +7,10 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from felix_py.datastore.keys import AffinityKey
-from felix_py.datastore.model import HandleId, IPAMConfig, NodeName, PoolName
+from felix_py.datastore.model import HandleId, IPAMConfig, IPNetwork, NodeName, PoolName
 from ipam import admin
 from ipam.admin import AddressRelease, Office
-from ipam.errors import BadRequest, NotInPool
+from ipam.errors import BadRequest, GaveUp, NotInPool
 from tests.unit.ipam.cluster import Cluster, Machine
 
 
@@ -108,3 +108,34 @@ def test_a_removed_node_holds_nothing_and_others_keep_what_is_theirs(made: Clust
     assert set(made.affinities()) == set()
     assert sum(8 - len(block.unallocated) for block in made.blocks().values()) == 2
     assert made.store.get("/calico/resources/v3/projectcalico.org/nodes/a") is None
+
+
+def test_nothing_of_a_removed_node_stays_under_our_own_keys(made: Cluster) -> None:
+    machine(made).assign("mine")
+    made.store.put("/felix-py/v1/nodes/a/status/felix", b"{}")
+    made.store.put("/felix-py/v1/nodes/ab/status/felix", b"{}")
+    admin.remove_node(Office(made.store), NodeName("a"))
+    kept = [item.key for item in made.store.list("/felix-py/v1/nodes/").items]
+    assert kept == ["/felix-py/v1/nodes/ab/status/felix"]
+
+
+@pytest.mark.parametrize("what", ["session", "node"])
+def test_a_node_that_is_at_work_meanwhile_is_not_removed(
+    made: Cluster, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    a = machine(made)
+    a.assign("before")
+    released = admin.release_host_affinities
+
+    def meanwhile(office: Office, node: NodeName) -> list[IPNetwork]:
+        gone = released(office, node)
+        if what == "session":
+            a.assign("meanwhile")
+        else:
+            made.node("a", rack="new")
+        return gone
+
+    monkeypatch.setattr(admin, "release_host_affinities", meanwhile)
+    with pytest.raises(GaveUp, match="stop its daemons"):
+        admin.remove_node(Office(made.store), NodeName("a"))
+    assert made.store.get("/calico/resources/v3/projectcalico.org/nodes/a") is not None
