@@ -31,6 +31,7 @@ from felix_py.datastore.model import (
 )
 from felix_py.datastore.store import Store
 from felix_py.kernel.model import MAIN_TABLE
+from felix_py.kernel.pod_records import record_of
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from ipam.audit import audit
 
@@ -47,7 +48,8 @@ def check(session: Session, form: output.PlainForm, *, kernel: bool) -> bool:
             for each in result.findings
         ]
         if kernel:
-            found += _on_this_node(store, NodeName(session.node_name()))
+            run_dir = session.settings().node.run_dir
+            found += _on_this_node(store, NodeName(session.node_name()), run_dir)
     summary = {
         "addresses": result.addresses,
         "blocks": result.blocks,
@@ -73,20 +75,21 @@ def check(session: Session, form: output.PlainForm, *, kernel: bool) -> bool:
     return not found
 
 
-def _on_this_node(store: Store, me: NodeName) -> list[Trouble]:
+def _on_this_node(store: Store, me: NodeName, run_dir: str) -> list[Trouble]:
     """What two looks at this host's kernel both show; nothing where the host is no node."""
     if store.get(ResourceKey(Kind.NODE, me).path) is None:
         return []
     with Pyroute2Kernel() as kernel:
-        first = kernel_check.compare(_look(store, kernel, me))
+        first = kernel_check.compare(_look(store, kernel, me, run_dir))
         if not first:
             return []
         time.sleep(BETWEEN_LOOKS_SECONDS)
-        second = kernel_check.compare(_look(store, kernel, me))
+        second = kernel_check.compare(_look(store, kernel, me, run_dir))
     return [trouble for trouble in second if trouble in first]
 
 
-def _look(store: Store, kernel: Pyroute2Kernel, me: NodeName) -> NodeView:
+def _look(store: Store, kernel: Pyroute2Kernel, me: NodeName, run_dir: str) -> NodeView:
+    links = kernel.links()
     endpoints = (value for _, value in _values(store, kind_prefix(Kind.WORKLOAD_ENDPOINT)))
     pools = (value for _, value in _values(store, kind_prefix(Kind.IP_POOL)))
     return NodeView(
@@ -104,7 +107,8 @@ def _look(store: Store, kernel: Pyroute2Kernel, me: NodeName) -> NodeView:
         },
         pools=tuple(pool.cidr for pool in pools if isinstance(pool, IPPool)),
         routes=kernel.routes(MAIN_TABLE),
-        links=kernel.links(),
+        links=links,
+        records={link.name: r for link in links if (r := record_of(link, run_dir)) is not None},
     )
 
 

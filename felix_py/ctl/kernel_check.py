@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from felix_py.datastore.model import AffinityState, Block, IPNetwork, NodeName, WorkloadEndpoint
 from felix_py.kernel.model import Link, Route, RouteKind
 from felix_py.kernel.ownership import BGP, LINK_PREFIX
+from felix_py.kernel.pod_records import PodRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node as etcd and its kernel tell. `routes`: the main table's."""
+    """One node as etcd and its kernel tell. `routes`: the main table's; `records`: by their links."""
 
     me: NodeName
     endpoints: tuple[WorkloadEndpoint, ...] = ()
@@ -34,6 +35,7 @@ class NodeView:
     pools: tuple[IPNetwork, ...] = ()
     routes: tuple[Route, ...] = ()
     links: tuple[Link, ...] = ()
+    records: Mapping[str, PodRecord] = field(default_factory=dict)
 
 
 def compare(view: NodeView) -> list[Trouble]:
@@ -49,7 +51,16 @@ def _stray(view: NodeView) -> Iterator[Trouble]:
         on = sorted({names.get(hop.ifindex, "?") for hop in route.next_hops})
         if route.protocol == BGP.route_protocol or (prefix, *on) in explained:
             continue
-        if _in_pool(prefix, view.pools) or any(name.startswith(LINK_PREFIX) for name in on):
+        living = next((r for n in on if (r := view.records.get(n)) and prefix in r.networks), None)
+        if living is not None:
+            yield Trouble(
+                "unregistered pod",
+                str(prefix),
+                f"{living.title} lives on {living.host_link} with it, and etcd has no such endpoint",
+                "nothing while daemons are frozen: the cni server registers it once the store is "
+                "accepted; if its warnings name the pod, recreate it",
+            )
+        elif _in_pool(prefix, view.pools) or any(name.startswith(LINK_PREFIX) for name in on):
             where = f"on {', '.join(on)}" if on else route.kind.name.lower()
             yield Trouble(
                 "stray route",

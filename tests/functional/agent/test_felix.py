@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -216,6 +217,28 @@ def test_an_etcd_that_was_wiped_takes_nothing_away(node: FelixNode) -> None:
     node.start(wait=False)
     time.sleep(3)
     assert node.route(POD)
+
+
+def test_a_live_pod_whose_endpoint_an_accepted_store_lacks_keeps_its_route(
+    node: FelixNode,
+) -> None:
+    """Its link and record stand; a fresh felix decides the same, and a dead pod leaves nothing."""
+    records = node.directory / "run" / "endpoints"
+    records.mkdir(parents=True)
+    handle = "k8s-pod-network.c1"
+    record = {"hostLink": LINK, "handle": handle, "addresses": [POD], "pod": "a", "namespace": "n"}
+    (records / f"{LINK}.json").write_text(json.dumps(record))
+    node.ctl("del", running_pod(node))
+    time.sleep(1.0)
+    assert node.route(POD)
+    node.until(lambda: [each["pod"] for each in node.status["unregistered"]] == ["n/a"], 10)
+    node.stop()
+    node.start()
+    node.ip("route", "del", POD)
+    assert node.until(lambda: node.route(POD)) < REPAIR_SECONDS
+    node.ip("link", "del", LINK)
+    node.until(lambda: not node.status["unregistered"])
+    assert node.route(POD) is None
 
 
 def test_with_etcd_away_the_last_state_is_kept_up(node: FelixNode) -> None:

@@ -11,6 +11,7 @@ from felix_py.ctl.findings import problems, state_of
 from felix_py.ctl.kernel_check import NodeView, compare
 from felix_py.datastore.model import AffinityState, Block, Metadata, NodeName, WorkloadEndpoint
 from felix_py.kernel.model import Link, NextHop, Route, RouteKey, RouteKind
+from felix_py.kernel.pod_records import PodRecord
 
 FINE = {"inSync": True, "connected": True, "frozen": None, "revision": 5}
 ME = NodeName("worker-1")
@@ -111,3 +112,13 @@ def test_a_stray_route_is_found_whoever_made_it(stray: Route) -> None:
 def test_an_endpoint_without_a_route_is_found() -> None:
     (found,) = compare(node_view(GOOD[1]))
     assert (found.problem, found.what) == ("endpoint without route", str(POD))
+
+
+def test_a_pod_that_lives_without_an_endpoint_is_named_and_not_called_stray() -> None:
+    living = PodRecord("cali1", "net.c1", ("10.244.0.8",), "c1", "shop", "web")
+    unknown = route("10.244.0.8/32")
+    view = node_view(*GOOD, unknown, records={"cali1": living})
+    (found,) = compare(view)
+    assert (found.problem, found.what) == ("unregistered pod", "10.244.0.8/32")
+    assert "shop/web" in found.detail
+    assert "route del" not in found.repair
