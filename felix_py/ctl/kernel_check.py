@@ -51,6 +51,8 @@ def _stray(view: NodeView) -> Iterator[Trouble]:
         on = sorted({names.get(hop.ifindex, "?") for hop in route.next_hops})
         if route.protocol == BGP.route_protocol or (prefix, *on) in explained:
             continue
+        if prefix.version == 6 and prefix.is_link_local:
+            continue  # the kernel's own, on every link that is up
         living = next((r for n in on if (r := view.records.get(n)) and prefix in r.networks), None)
         if living is not None:
             yield Trouble(

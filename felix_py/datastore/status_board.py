@@ -34,8 +34,9 @@ class StatusBoard:
     def publish(self, document: Mapping[str, object]) -> None:
         """Write the document if it is new and the interval has passed; never raises for the store.
 
-        While the store is frozen, or not read yet, nothing is written: it may be somebody else's, and
-        writes would raise the revision by which a store that went back is known. The status file tells.
+        While the store is frozen, away or not read yet, nothing is written: what answers first after that
+        may be somebody else's, and writes would raise the revision by which a store that went back is
+        known. The status file tells.
 
         What was held back is written by a later call: call it once per round of the daemon's loop.
         The store's revision is left out: every write raises it, and a fleet that published it would
@@ -74,4 +75,7 @@ def _without_revision(document: Mapping[str, object]) -> dict[str, object]:
 
 def _trusts_store(document: Mapping[str, object]) -> bool:
     store = document.get("store")
-    return not isinstance(store, dict) or bool(store.get("inSync") and not store.get("frozen"))
+    if not isinstance(store, dict):
+        return True
+    settled = store.get("inSync", True) and store.get("connected", True)
+    return bool(settled) and not store.get("frozen")

@@ -109,6 +109,10 @@ def test_a_stray_route_is_found_whoever_made_it(stray: Route) -> None:
     assert f"proto {stray.protocol}" in found.repair
 
 
+def test_the_kernels_own_routes_on_pods_links_are_not_stray() -> None:
+    assert compare(node_view(*GOOD, route("fe80::/64", 5, 2))) == []
+
+
 def test_an_endpoint_without_a_route_is_found() -> None:
     (found,) = compare(node_view(GOOD[1]))
     assert (found.problem, found.what) == ("endpoint without route", str(POD))

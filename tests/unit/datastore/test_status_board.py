@@ -72,12 +72,13 @@ def test_a_revision_that_rose_is_no_news(store: MemoryStore) -> None:
 
 def test_a_store_that_is_not_trusted_is_not_written_to(store: MemoryStore) -> None:
     board = StatusBoard(store, NodeName("n"), "bgp")
-    fine = {"store": {"inSync": True, "frozen": None}}
-    board.publish({"store": {"inSync": False, "frozen": None}})
+    fine = {"store": {"inSync": True, "connected": True, "frozen": None}}
+    board.publish({"store": {"inSync": False, "connected": True, "frozen": None}})
+    board.publish({"store": {"inSync": True, "connected": False, "frozen": None}})
     assert published(store) is None
     board.publish(fine)
     before = store.revision
-    board.publish({"store": {"inSync": True, "frozen": "the store went back"}})
+    board.publish({"store": {**fine["store"], "frozen": "the store went back"}})
     assert store.revision == before
     store.wipe()
     board.publish(fine)
