@@ -9,7 +9,8 @@ from pathlib import Path
 
 import bgp.relay
 from bgp.dialogue import Dialogue
-from bgp.exabgp_process import ExabgpProcess, ExabgpSettings
+from bgp.exabgp_files import ConfigFiles
+from bgp.exabgp_process import ExabgpProcess
 from bgp.exabgp_watch import Watch
 from bgp.fib import Fib
 from bgp.inbox import Bell, RingingMailbox, RingingStream
@@ -106,14 +107,15 @@ def _sessions(
 ) -> Sessions:
     directory = Path(settings.node.run_dir) / "bgp"
     python = settings.bgp.python or sys.executable
-    dialogue = Dialogue(client.send, clock.now)
+    dialogue = Dialogue(lambda lines: client.send(lines, dialogue.connection), clock.now)
     speaker = Speaker(dialogue, clock.now)
     launcher = LauncherClient(str(directory / "launcher.sock"))
     sessions = Sessions(rib, dialogue, speaker, clock.now)
     relay = f"{python} -I {Path(bgp.relay.__file__).resolve()} {directory}/relay.sock"
     sessions.drive(
         ExabgpProcess(
-            ExabgpSettings(directory, relay, sys.executable),
+            relay,
+            ConfigFiles(directory, sys.executable),
             dialogue,
             speaker,
             Watch(dialogue, launcher, lambda: client.connected),

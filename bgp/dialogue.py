@@ -57,6 +57,8 @@ class Dialogue:
         self._unanswered: deque[_Command] = deque()
         self._attached = False
         self._heard_at = 0.0
+        self.connection = 0
+        """The one that was attached last."""
 
     @property
     def attached(self) -> bool:
@@ -118,9 +120,10 @@ class Dialogue:
         else:
             command.overflown = True
 
-    def attach(self) -> None:
+    def attach(self, connection: int = 0) -> None:
         """A relay (re)connected: what was asked before is lost, and every asker is told so."""
         self._drop_all()
+        self.connection = connection
         self._attached = True
 
     def detach(self) -> None:

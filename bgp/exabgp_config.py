@@ -6,6 +6,7 @@ because an error before it ends the running handler. Names after `api` are uniqu
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ MAX_RESTART_SECONDS = 4095
 MAX_PASSWORD_BYTES = 80
 """TCP_MD5SIG_MAXKEYLEN of the kernel."""
 
+MARK_DIGITS = 16
+DESCRIPTION = re.compile(r'description "felix-py [0-9a-f]*";')
 PASSWORD = re.compile(r"[ !#-\[\]-~]+")
 """Printable ASCII without the quote and the backslash, which the file could not carry."""
 
@@ -24,15 +27,24 @@ PASSWORD = re.compile(r"[ !#-\[\]-~]+")
 def render(peerings: Sequence[Peering], relay_command: str) -> str:
     """The whole file. `relay_command`: absolute program and arguments of ExaBGP's handler.
 
-    Peerings are written in the order of their addresses, so that equal sets give equal text.
+    Peerings are written in the order of their addresses, so that equal sets give equal text. Every
+    neighbour's description tells this text from any other: a changed one resets no session, and
+    ExaBGP shows that of the file it has loaded.
     Raises ValueError naming the peer and the field that cannot be written.
     """
-    blocks = [_process(relay_command)]
     ordered = sorted(peerings, key=lambda peering: (peering.peer.version, int(peering.peer)))
     for peering in ordered:
         check(peering)
-        blocks.append(_neighbor(peering))
-    return "\n".join(blocks)
+    process = _process(relay_command)
+    plain = "\n".join([process, *(_neighbor(peering, "") for peering in ordered)])
+    mark = hashlib.sha256(plain.encode("ascii")).hexdigest()[:MARK_DIGITS]
+    return "\n".join([process, *(_neighbor(peering, mark) for peering in ordered)])
+
+
+def described(text: str) -> str:
+    """The description line of this text's neighbours, as the file and `show neighbor` spell it."""
+    found = DESCRIPTION.search(text)
+    return "" if found is None else found[0]
 
 
 def check(peering: Peering) -> None:
@@ -69,8 +81,9 @@ def _process(relay_command: str) -> str:
     )
 
 
-def _neighbor(peering: Peering) -> str:
+def _neighbor(peering: Peering, mark: str) -> str:
     lines = [
+        f'description "felix-py {mark}";',
         f"router-id {peering.router_id};",
         f"local-address {peering.local};",
         f"local-as {peering.local_as};",

@@ -63,12 +63,27 @@ class Candidate:
         self._path.unlink(missing_ok=True)
 
 
-def installed(directory: Path) -> str | None:
-    """The configuration that ExaBGP reads now, None when there is none."""
-    try:
-        return (directory / "exabgp.conf").read_text("ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
+class ConfigFiles:
+    """What the agent writes for ExaBGP and its launcher. `python`: an interpreter that has exabgp."""
+
+    def __init__(self, directory: Path, python: str) -> None:
+        self._directory = directory
+        self._python = python
+
+    def candidate(self, text: str, now: float) -> Candidate:
+        """Write it beside the real one and have it checked. Raises OSError."""
+        return Candidate(self._directory, text, self._python, now)
+
+    def installed(self) -> str | None:
+        """The configuration that ExaBGP reads now, None when there is none."""
+        try:
+            return (self._directory / "exabgp.conf").read_text("ascii")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def write_listen(self, addresses: Iterable[IPAddress], port: int) -> None:
+        """Tell the launcher where ExaBGP listens. Raises OSError."""
+        write_listen(self._directory, addresses, port)
 
 
 def write_listen(directory: Path, addresses: Iterable[IPAddress], port: int) -> bool:

@@ -2,24 +2,30 @@
 
 A change of the peerings goes: withdraw from those that leave and wait a moment, write the
 configuration beside the real one, have ExaBGP's own parser check it (a bad one would end the relay
-and then ExaBGP), put it in place, `reload`, and look in `show neighbor json` until the wanted
-neighbours are there. ExaBGP drops a reload silently while routes are pending, so it is repeated.
+and then ExaBGP), put it in place, `reload`, and look in `show neighbor` until the wanted neighbours
+are there, with the description of this very file: a change of passwords or families shows nowhere
+else. ExaBGP drops a reload silently while routes are pending, so it is repeated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from bgp.dialogue import Answer, Dialogue
-from bgp.exabgp_config import check, render
-from bgp.exabgp_files import Candidate, installed, write_listen
+from bgp.exabgp_config import check, described, render
+from bgp.exabgp_files import Candidate, ConfigFiles
 from bgp.exabgp_watch import Watch
-from bgp.model import Event, IPAddress, PeerDown, Peering, PeerOpened, PeerUp, RelayAttached
-from bgp.readback import SHOW_NEIGHBORS, NeighborShown, parse_neighbors
+from bgp.model import Event, IPAddress, Peering, RelayAttached
+from bgp.readback import (
+    SHOW_NEIGHBORS,
+    NeighborShown,
+    are_shown,
+    as_events,
+    parse_neighbors,
+    show_configuration,
+)
 from bgp.speaker import Speaker
 from bgp.wire import refresh_line
 
@@ -36,35 +42,29 @@ CONFIRM_TRIES = 10
 """Reloads without effect before ExaBGP is restarted; graceful restart covers that."""
 RETRY_SECONDS = 5.0
 """A configuration that could not be written or was refused is tried again after this."""
+DEFAULT_PORT = 179
 DEFAULT_HOLD_SECONDS = 90
 """Where no session has a hold time, an ExaBGP that does not answer is noticed as if one had this."""
-ASSUMED_RESTART_SECONDS = 120
-"""`show neighbor json` says whether a peer restarts gracefully, not for how long."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExabgpSettings:
-    """directory: <runDir>/bgp. relay_command: program and arguments, absolute. python: has exabgp."""
-
-    directory: Path
-    relay_command: str
-    python: str
-    listen_port: int = 179
 
 
 class ExabgpProcess:
-    """Keeps ExaBGP's sessions equal to what `want` was told last; `step` does the work."""
+    """Keeps ExaBGP's sessions equal to what `want` was told last; `step` does the work.
+
+    relay_command: ExaBGP's handler, program and arguments, absolute.
+    """
 
     def __init__(
         self,
-        settings: ExabgpSettings,
+        relay_command: str,
+        files: ConfigFiles,
         dialogue: Dialogue,
         speaker: Speaker,
         watch: Watch,
         deliver: Callable[[Event], None],
     ) -> None:
-        self._settings = settings
-        self._listen_port = settings.listen_port
+        self._relay_command = relay_command
+        self._files = files
+        self._listen_port = DEFAULT_PORT
         self._dialogue = dialogue
         self._speaker = speaker
         self._watch = watch
@@ -72,6 +72,7 @@ class ExabgpProcess:
         self._wanted: tuple[Peering, ...] | None = None
         self._changed_at: float | None = None
         self._applied: tuple[Peering, ...] | None = None
+        self._description = ""
         self._leaving: dict[IPAddress, float | None] = {}
         self._leave_since = 0.0
         self._candidate: tuple[Candidate, tuple[Peering, ...]] | None = None
@@ -116,12 +117,18 @@ class ExabgpProcess:
 
     def attached(self, event: RelayAttached, now: float) -> None:
         """The relay (re)connected: all that is known of ExaBGP is asked for again."""
-        self._dialogue.attach()
+        self._dialogue.attach(event.connection)
         self._speaker.restarted()
         self._watch.attached(event.exabgp_pid, now)
-        self._dialogue.ask(SHOW_NEIGHBORS, self._found)
+        self.find(None)
         if self._applied is not None:
             self._confirm_at, self._tries = now, 0
+
+    def find(self, peers: Iterable[IPAddress] | None) -> None:
+        """Have it told again how the sessions with these peers stand (None: with all), and their routes."""
+        only = None if peers is None else frozenset(peers)
+        if self._dialogue.attached and only != frozenset():
+            self._dialogue.ask(SHOW_NEIGHBORS, lambda answer: self._found(answer, only))
 
     def close(self) -> None:
         """The agent ends: leave no half-checked configuration and no process behind."""
@@ -139,7 +146,9 @@ class ExabgpProcess:
             self._judge(now)
         elif self._applied != self._wanted and now >= self._retry_at:
             self._prepare(now)
-        elif self._confirm_at is not None and now >= self._confirm_at:
+        elif self._confirm_at is None:
+            self._all_stay()
+        elif now >= self._confirm_at:
             self._ask_for_confirmation(now)
 
     def _prepare(self, now: float) -> None:
@@ -150,16 +159,18 @@ class ExabgpProcess:
             return
         if not self._all_left(now):
             return
-        directory = self._settings.directory
+        files = self._files
         try:
-            text = render(self._wanted, self._settings.relay_command)
+            in_place = files.installed()
+            if in_place is None and not self._wanted:
+                return  # ExaBGP is not to start before it is known where it listens
+            text = render(self._wanted, self._relay_command)
             if self._wanted:
-                locals_ = [peering.local for peering in self._wanted]
-                write_listen(directory, locals_, self._listen_port)
-            if text == installed(directory):
-                self._took_effect(self._wanted, now)
+                files.write_listen([peering.local for peering in self._wanted], self._listen_port)
+            if text == in_place:
+                self._took_effect(text, self._wanted, now)
                 return
-            candidate = Candidate(directory, text, self._settings.python, now)
+            candidate = files.candidate(text, now)
         except (OSError, ValueError) as error:
             self._give_up(f"configuration of ExaBGP cannot be written: {error}", now)
             return
@@ -167,8 +178,8 @@ class ExabgpProcess:
 
     def _all_left(self, now: float) -> bool:
         """Withdraw from peers that leave or whose key changes, before ExaBGP hears of it."""
-        keys = {_key(peering) for peering in self._wanted or ()}
-        leaving = [one.peer for one in self._applied or () if _key(one) not in keys]
+        keys = {peering.key for peering in self._wanted or ()}
+        leaving = [one.peer for one in self._applied or () if one.key not in keys]
         if not self._leaving:
             self._leave_since = now
         for peer in set(self._leaving) - set(leaving):
@@ -183,6 +194,12 @@ class ExabgpProcess:
         self._speaker.flush()
         return all(at is not None and now >= at for at in self._leaving.values())
 
+    def _all_stay(self) -> None:
+        """Nobody leaves after all."""
+        for peer in self._leaving:
+            self._speaker.stay(peer)
+        self._leaving = {}
+
     def _judge(self, now: float) -> None:
         assert self._candidate is not None
         candidate, peerings = self._candidate
@@ -195,11 +212,11 @@ class ExabgpProcess:
             self._give_up("ExaBGP refuses the configuration; the old one stays", now)
             return
         candidate.install()
-        self._took_effect(peerings, now)
+        self._took_effect(candidate.text, peerings, now)
 
-    def _took_effect(self, peerings: tuple[Peering, ...], now: float) -> None:
+    def _took_effect(self, text: str, peerings: tuple[Peering, ...], now: float) -> None:
         log.info("exabgp configuration in place", peers=len(peerings))
-        self._applied = peerings
+        self._applied, self._description = peerings, described(text)
         self._confirm_at, self._tries = now, 0
         self._solved()
 
@@ -230,26 +247,42 @@ class ExabgpProcess:
 
     def _confirm(self, answer: Answer) -> None:
         shown = self._shown(answer)
-        if shown is None or self._applied is None:
+        if shown is None or self._applied is None or self._confirm_at is None:
             return
-        wanted = {(*_key(peering), peering.hold_seconds) for peering in self._applied}
-        have = {(one.peer, one.local, one.local_as, one.peer_as, one.hold_seconds) for one in shown}
-        if have == {
-            (peer, local, mine, theirs, hold) for peer, local, mine, theirs, _, hold in wanted
-        }:
-            self._confirm_at = None
-            self._solved()
-            for peer in self._leaving:
-                self._speaker.stay(peer)
-                if peer not in {one.peer for one in shown}:
-                    self._speaker.forget(peer)
-            self._leaving = {}
-            log.info("exabgp has the wanted neighbours", peers=len(shown))
+        if not are_shown(self._applied, shown):
+            return
+        if not self._applied:
+            self._confirmed()
+            return
+        description = self._description
+        self._dialogue.ask(
+            show_configuration(self._applied[0].peer),
+            lambda answer: self._confirm_text(description, answer),
+        )
 
-    def _found(self, answer: Answer) -> None:
-        """What ExaBGP had when we came: its sessions, as events, and all their routes again."""
+    def _confirm_text(self, description: str, answer: Answer) -> None:
+        """The description is that of the file, and the file has not changed since it was asked for."""
+        if description == self._description and description in map(str.strip, answer.lines):
+            self._confirmed()
+
+    def _confirmed(self) -> None:
+        self._confirm_at = None
+        self._solved()
+        shown = {one.peer for one in self.neighbors}
+        wanted = {one.peer for one in self._wanted or ()}
+        for peer in self._leaving:
+            self._speaker.stay(peer)
+            if peer not in shown | wanted:
+                self._speaker.forget(peer)
+        self._leaving = {}
+        log.info("exabgp has the wanted neighbours", peers=len(shown))
+
+    def _found(self, answer: Answer, only: frozenset[IPAddress] | None) -> None:
+        """What ExaBGP has: its sessions, as events, and all their routes again."""
         for one in self._shown(answer) or ():
-            for event in _events(one):
+            if only is not None and one.peer not in only:
+                continue
+            for event in as_events(one):
                 self._deliver(event)
             for family in sorted(one.families, key=lambda family: family.version):
                 if one.established:
@@ -264,19 +297,3 @@ class ExabgpProcess:
             log.warning("exabgp's neighbours cannot be read", error=str(error))
             return None
         return self.neighbors
-
-
-def _key(peering: Peering) -> tuple[object, ...]:
-    """What makes it another neighbour for ExaBGP: changing one of these removes and adds it."""
-    one = peering
-    return (one.peer, one.local, one.local_as, one.peer_as, one.router_id)
-
-
-def _events(shown: NeighborShown) -> Iterable[Event]:
-    """What would have been heard of this neighbour, had we listened from the beginning."""
-    if not shown.established:
-        return (PeerDown(shown.peer, "found down"),)
-    seconds = ASSUMED_RESTART_SECONDS if shown.graceful else None
-    kept = shown.families if shown.graceful else frozenset()
-    opened = PeerOpened(shown.peer, shown.peer_as, shown.families, seconds, kept, restarting=False)
-    return (opened, PeerUp(shown.peer))

@@ -42,7 +42,7 @@ LIVE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Where facts come from. `connected`: the relay is there; `reconnect`: start over with it."""
+    """Where facts come from. `connected`: the relay is there; `reconnect`: start, or start over, with it."""
 
     bell: Bell
     mailbox: SyncMailbox
@@ -63,8 +63,9 @@ class Parts:
 
 
 class Loop:
-    """Owns the state. Before the store was in sync once nothing is said and no route is touched; while
-    the store is frozen or away the last decisions stand and peers are listened to."""
+    """Owns the state. Before the store was in sync once nothing is said, no route is touched and nobody
+    is listened to: what is heard of a peer that is not expected yet would be lost. While the store is
+    frozen or away later on, the last decisions stand and peers are listened to."""
 
     def __init__(
         self,
@@ -91,17 +92,21 @@ class Loop:
         while not stop.is_set():
             self._inputs.bell.wait(self._wait_seconds(self._clock.now()))
             self._health.beat(DAEMON, LIVE_SECONDS)
-            well = True
-            try:
-                with APPLY_SECONDS.labels(DAEMON).time():
-                    self._round()
-            except (KernelRefused, TransientError) as error:
-                log.warning("round failed, everything is read again", reason=str(error))
-                self._routing.look_again()
-                self._state.all_dirty()
-                well = False
-            self._retry.record(self._clock.now(), failed=not well)
-            self._report()
+            self.step()
+
+    def step(self) -> None:
+        """Go round once, and tell how things stand."""
+        well = True
+        try:
+            with APPLY_SECONDS.labels(DAEMON).time():
+                self._round()
+        except (KernelRefused, TransientError) as error:
+            log.warning("round failed, everything is read again", reason=str(error))
+            self._routing.look_again()
+            self._state.all_dirty()
+            well = False
+        self._retry.record(self._clock.now(), failed=not well)
+        self._report()
 
     def _wait_seconds(self, now: float) -> float:
         wait = self._routing.wait_seconds(now, TICK_SECONDS)
@@ -111,15 +116,16 @@ class Loop:
         """Take in, decide, say, write."""
         now = self._clock.now()
         self._state.fold(self._inputs.mailbox.take_all(0))
-        self._listen()
-        self._rib.tick(now)
-        if not self._started and not self._state.store.may_act:
-            return
-        if not self._routing.started:
+        if not self._started:
+            if not self._state.store.may_act:
+                return
             self._routing.start(now)
-        self._started = True
+            self._started = True
+            self._inputs.reconnect()
         dirty = self._state.take_dirty()
         self._decide(dirty, now)
+        self._listen()
+        self._rib.tick(now)
         self._routing.update(self._state.snapshot, dirty, now)
         self._sessions.step()
 

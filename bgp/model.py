@@ -48,6 +48,11 @@ class Peering:
     """Where it comes from, for people: `mesh node-2`, `BGPPeer tor-a`."""
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """What makes it another neighbour for ExaBGP: changing one of these removes and adds it."""
+        return (self.peer, self.local, self.local_as, self.peer_as, self.router_id)
+
+    @property
     def external(self) -> bool:
         """An eBGP session."""
         return self.local_as != self.peer_as
@@ -85,11 +90,13 @@ class RelayAttached:
     """The relay (re)connected. `epoch` names the relay process, `exabgp_pid` its parent.
 
     lost: events were dropped while nobody read; everything must be asked for again.
+    connection: counts our connections; commands that belong to an earlier one must not go out.
     """
 
     epoch: str
     exabgp_pid: int
     lost: bool
+    connection: int = 0
 
 
 @dataclass(frozen=True, slots=True)

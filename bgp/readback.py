@@ -12,10 +12,23 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import msgspec
 
-from bgp.model import Attributes, Family, IPAddress, IPNetwork
+from bgp.model import (
+    Attributes,
+    Event,
+    Family,
+    IPAddress,
+    IPNetwork,
+    PeerDown,
+    Peering,
+    PeerOpened,
+    PeerUp,
+)
 
 SHOW_NEIGHBORS = "show neighbor json"
 """Answered by one line: a JSON array."""
+ASSUMED_RESTART_SECONDS = 120
+"""`show neighbor json` says whether a peer restarts gracefully, not for how long. So after a start of
+ours a peer that goes is waited for so long at most (rib_in.MAX_STALE_SECONDS), whatever it offered."""
 
 
 def show_announced(peer: IPAddress | None) -> str:
@@ -25,6 +38,11 @@ def show_announced(peer: IPAddress | None) -> str:
     own addresses must be looked at.
     """
     return "show adj-rib out json" if peer is None else f"show adj-rib out {peer} json"
+
+
+def show_configuration(peer: IPAddress) -> str:
+    """The command that shows one neighbour, and those whose address begins alike, as ExaBGP loaded it."""
+    return f"show neighbor {peer} configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +115,11 @@ _decode_announced = msgspec.json.Decoder(_Announced).decode
 
 
 def parse_neighbors(lines: Iterable[str]) -> tuple[NeighborShown, ...]:
-    """The answer to SHOW_NEIGHBORS. Raises ValueError when it is none."""
-    for line in lines:
+    """The answer to SHOW_NEIGHBORS. Raises ValueError when it is none.
+
+    The last array counts: one that was meant for an agent before us may stand before it.
+    """
+    for line in reversed(tuple(lines)):
         if line.startswith("["):
             return tuple(map(_neighbor, _decode_neighbors(line)))
     raise ValueError("no array in the answer to `show neighbor json`")
@@ -115,6 +136,22 @@ def parse_announced(
         routes = found.setdefault(ip_address(entry.peer.address), {})
         routes[prefix] = _attributes(entry.route)
     return found
+
+
+def are_shown(peerings: Iterable[Peering], shown: Iterable[NeighborShown]) -> bool:
+    """ExaBGP has just these neighbours, as far as `show neighbor json` tells."""
+    wanted = {(p.peer, p.local, p.local_as, p.peer_as, p.hold_seconds) for p in peerings}
+    return wanted == {(n.peer, n.local, n.local_as, n.peer_as, n.hold_seconds) for n in shown}
+
+
+def as_events(shown: NeighborShown) -> Iterable[Event]:
+    """What would have been heard of this neighbour, had we listened from the beginning."""
+    if not shown.established:
+        return (PeerDown(shown.peer, "found down"),)
+    seconds = ASSUMED_RESTART_SECONDS if shown.graceful else None
+    kept = shown.families if shown.graceful else frozenset()
+    opened = PeerOpened(shown.peer, shown.peer_as, shown.families, seconds, kept, restarting=False)
+    return (opened, PeerUp(shown.peer))
 
 
 def _neighbor(shown: _Neighbor) -> NeighborShown:

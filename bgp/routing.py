@@ -47,11 +47,6 @@ class Routing:
         self._retry = Retry(Backoff(0.05, 5.0))
         self._to_apply = True
 
-    @property
-    def started(self) -> bool:
-        """The kernel may be written to."""
-        return self._keep_until is not None
-
     def start(self, now: float) -> None:
         """Adopt what an earlier process left. Raises DumpInterrupted, KernelRefused; then again."""
         kept = self._fib.adopt()

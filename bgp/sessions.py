@@ -122,11 +122,13 @@ class Sessions:
         """All the sessions there should be from now on."""
         now = {peering.peer: peering for peering in peerings}
         changed = [p for peer, p in now.items() if self._peerings.get(peer) != p]
+        new = now.keys() - self._peerings.keys()
         self._peerings = now
         self._rib.expect(now.values(), self._now())
         self._say(changed)
         if self._exabgp is not None:
             self._exabgp.want(tuple(now.values()), listen_port)
+            self._exabgp.find(new)  # one that just left may still have its session
 
     def say(self, announced: Announced) -> None:
         """What every peer should hear from now on."""

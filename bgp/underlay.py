@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from bgp.calc.next_hops import Underlay
 from bgp.model import IPAddress, IPNetwork
 from felix_py.kernel.model import MAIN_TABLE
+from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.port import Kernel
+
+OURS = frozenset({FELIX.route_protocol, BGP.route_protocol})
 
 
 class UnderlayReader:
@@ -22,7 +25,7 @@ class UnderlayReader:
         """List links, addresses and foreign routes anew. Raises DumpInterrupted, KernelRefused."""
         links = self._kernel.links()
         self.addresses = frozenset(a.interface.ip for a in self._kernel.addresses())
-        return Underlay(self._kernel.routes(MAIN_TABLE), links)
+        return Underlay(self._kernel.routes(MAIN_TABLE, passing_over=OURS), links)
 
 
 def touches_underlay(prefixes: Iterable[IPNetwork], pools: Iterable[IPNetwork]) -> bool:

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from bgp.dialogue import Dialogue
-from bgp.exabgp_process import ExabgpProcess, ExabgpSettings
+from bgp.exabgp_files import ConfigFiles
+from bgp.exabgp_process import ExabgpProcess
 from bgp.exabgp_watch import Watch
 from bgp.launcher_client import LauncherAway, LauncherClient, LauncherStatus
 from bgp.model import (
@@ -65,12 +66,17 @@ class Agent:
         self._todo: list[Callable[[], object]] = []
         self.stream: Stream[Event] = Stream(100_000)
         self.client = RelayClient(str(directory / "relay.sock"), self.stream)
-        self.dialogue = Dialogue(self.client.send, time.monotonic)
+        self.client.reconnect()
+        self.dialogue = Dialogue(
+            lambda lines: self.client.send(lines, self.dialogue.connection), time.monotonic
+        )
         self.speaker = Speaker(self.dialogue, time.monotonic)
         self.watch = Watch(self.dialogue, launcher, lambda: self.client.connected)
         relay = f"{SYSTEM_PYTHON} -I {ROOT}/bgp/relay.py {directory}/relay.sock{options}"
-        settings = ExabgpSettings(directory, relay, sys.executable, 179)
-        self.process = ExabgpProcess(settings, self.dialogue, self.speaker, self.watch, self.handle)
+        files = ConfigFiles(directory, sys.executable)
+        self.process = ExabgpProcess(
+            relay, files, self.dialogue, self.speaker, self.watch, self.handle
+        )
         self._threads = [
             threading.Thread(target=self.client.run, args=(self._stop,)),
             threading.Thread(target=self._run),

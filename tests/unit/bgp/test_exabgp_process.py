@@ -1,47 +1,37 @@
-"""The agent's view of ExaBGP, with ExaBGP's side played by the test, its parser by a script."""
+"""The agent's view of ExaBGP, with ExaBGP's side and its parser played by the test."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, ip_address
-from pathlib import Path
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
 from bgp.dialogue import Dialogue
-from bgp.exabgp_process import CONFIRM_TRIES, ExabgpProcess, ExabgpSettings
+from bgp.exabgp_process import CONFIRM_TRIES, ExabgpProcess
 from bgp.exabgp_watch import Watch
-from bgp.launcher_client import LauncherAway, LauncherClient, LauncherStatus
-from bgp.model import Event, PeerDown, Peering, PeerOpened, PeerUp, RelayAttached
+from bgp.model import (
+    Attributes,
+    Event,
+    Family,
+    PeerDown,
+    Peering,
+    PeerOpened,
+    PeerUp,
+    RelayAttached,
+)
 from bgp.speaker import Speaker
+from tests.unit.bgp.launchers import FakeLauncher
+from tests.unit.bgp.world import MemoryFiles, parse
 
 TOO_LARGE_AS = 2**40
-
-
-class FakeLauncher(LauncherClient):
-    """Remembers whom it was asked to kill."""
-
-    def __init__(self) -> None:
-        super().__init__("/nowhere")
-        self.killed: list[int] = []
-        self.away = False
-
-    def kill(self, pid: int) -> bool:
-        if self.away:
-            raise LauncherAway("away")
-        self.killed.append(pid)
-        return True
-
-    def status(self) -> LauncherStatus:
-        return LauncherStatus(77, 1000.0, 0)
 
 
 class Bench:
     """A process view with a clock of its own and an ExaBGP that answers as told."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, files: MemoryFiles) -> None:
         self.now = 1000.0
         self.sent: list[str] = []
         self.asked: list[str] = []
@@ -50,17 +40,18 @@ class Bench:
         self.takes_reloads = True
         self.connected = True
         self.launcher = FakeLauncher()
-        self.directory = directory
+        self.files = files
+        self.loaded = ""
         self.dialogue = Dialogue(self._send, lambda: self.now)
         self.speaker = Speaker(self.dialogue, lambda: self.now)
         self.watch = Watch(self.dialogue, self.launcher, lambda: self.connected)
-        relay = f"/usr/bin/python3 -I {directory}/relay.py {directory}/relay.sock"
-        parser = directory / "python"
-        parser.write_text(f'#!/bin/sh\n! grep -q {TOO_LARGE_AS} "$4"\n')
-        parser.chmod(0o755)
-        settings = ExabgpSettings(directory, relay, str(parser))
         self.process = ExabgpProcess(
-            settings, self.dialogue, self.speaker, self.watch, self.events.append
+            "/usr/bin/python3 -I /relay.py /relay.sock",
+            files,  # type: ignore[arg-type]
+            self.dialogue,
+            self.speaker,
+            self.watch,
+            self.events.append,
         )
         self.wanted: Sequence[Peering] = ()
 
@@ -80,21 +71,24 @@ class Bench:
         while self.sent:
             command = self.sent.pop(0)
             if command == "reload" and self.takes_reloads:
-                self.has = list(self.wanted)
+                self.has, self.loaded = list(self.wanted), self.files.text or ""
             if command == "show neighbor json":
                 self.dialogue.reply(json.dumps([shown(one) for one in self.has]))
+            if command.endswith("configuration"):
+                block = parse(self.loaded).get(ip_address(command.split()[2]), "")
+                for line in block.splitlines():
+                    self.dialogue.reply(line)
             self.dialogue.acknowledged(True)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Steps of 0.1 s of the fake clock; the parser's process takes real time."""
+        """Steps of 0.1 s."""
         for _ in range(600):
             self.process.step(self.now)
+            self.speaker.flush()
             self.answer()
             if condition():
                 return
             self.now += 0.1
-            if list(self.directory.glob(".exabgp.conf.*")):
-                time.sleep(0.02)
         raise AssertionError("it never came true")
 
 
@@ -122,20 +116,16 @@ def peering(number: int, **changes: object) -> Peering:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench() -> Bench:
+    return Bench(MemoryFiles())
 
 
 def test_a_wanted_peering_is_validated_written_reloaded_and_confirmed(bench: Bench) -> None:
     bench.attach()
     bench.want(peering(2))
     bench.until(lambda: bench.process.confirmed)
-    assert "neighbor 10.0.0.2 {" in (bench.directory / "exabgp.conf").read_text()
-    assert (bench.directory / "exabgp.conf").stat().st_mode & 0o777 == 0o640
-    assert json.loads((bench.directory / "listen").read_text()) == {
-        "addresses": ["10.0.0.1"],
-        "port": 179,
-    }
+    assert "neighbor 10.0.0.2 {" in (bench.files.text or "")
+    assert bench.files.listen == ((ip_address("10.0.0.1"),), 179)
     assert "reload" in bench.asked
 
 
@@ -143,13 +133,13 @@ def test_an_agent_that_finds_its_configuration_in_place_writes_nothing(bench: Be
     bench.attach()
     bench.want(peering(2))
     bench.until(lambda: bench.process.confirmed)
-    before = (bench.directory / "exabgp.conf").stat().st_ino
-    fresh = Bench(bench.directory)
-    fresh.has = [peering(2)]
+    before = bench.files.checked
+    fresh = Bench(bench.files)
+    fresh.has, fresh.loaded = [peering(2)], bench.loaded
     fresh.attach()
     fresh.want(peering(2))
     fresh.until(lambda: fresh.process.confirmed)
-    assert (bench.directory / "exabgp.conf").stat().st_ino == before
+    assert bench.files.checked == before
 
 
 def test_what_exabgp_cannot_take_is_left_out_and_named(bench: Bench) -> None:
@@ -164,8 +154,8 @@ def test_a_refused_configuration_is_not_put_in_place_and_tried_again_later(bench
     bench.attach()
     bench.want(peering(2, peer_as=TOO_LARGE_AS))
     bench.until(lambda: "refuses" in bench.process.problem)
-    assert not (bench.directory / "exabgp.conf").exists()
-    assert not list(bench.directory.glob(".exabgp*"))
+    assert bench.files.text is None
+    assert bench.files.discarded == 1
     bench.want(peering(2))
     bench.until(lambda: bench.process.confirmed)
     assert bench.process.problem == ""
@@ -246,3 +236,62 @@ def test_a_running_exabgp_whose_relay_cannot_be_reached_is_killed(bench: Bench) 
         bench.now += 0.1
         bench.process.step(bench.now)
     assert bench.launcher.killed == [77]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"password": "other"},
+        {"ttl_security": 2},
+        {"families": (Family.IPV4, Family.IPV6)},
+        {"router_id": IPv4Address("10.0.0.7")},
+        {"restart_seconds": 60},
+    ],
+)
+def test_a_dropped_reload_is_noticed_whatever_changed(
+    bench: Bench, change: dict[str, object]
+) -> None:
+    bench.attach()
+    bench.want(peering(2))
+    bench.until(lambda: bench.process.confirmed)
+    bench.takes_reloads = False
+    bench.want(peering(2, **change))
+    bench.until(lambda: bench.asked.count("reload") == 4)
+    assert not bench.process.confirmed
+    bench.takes_reloads = True
+    bench.until(lambda: bench.process.confirmed)
+    assert bench.loaded == bench.files.text
+
+
+def test_before_any_peering_is_wanted_nothing_is_installed(bench: Bench) -> None:
+    bench.attach()
+    bench.want()
+    for _ in range(50):
+        bench.now += 0.1
+        bench.process.step(bench.now)
+    assert bench.files.text is None
+    bench.want(peering(2))
+    bench.until(lambda: bench.process.confirmed)
+    bench.want()
+    bench.until(lambda: bench.process.confirmed)
+    assert "neighbor" not in str(bench.files.text)
+
+
+def test_who_does_not_leave_after_all_is_told_again(bench: Bench) -> None:
+    bench.attach()
+    bench.want(peering(2), peering(3))
+    bench.until(lambda: bench.process.confirmed)
+    three = ip_address("10.0.0.3")
+    bench.speaker.set(three, {})
+    bench.speaker.session_up(three)
+    bench.want(peering(2))
+    bench.process.step(bench.now)
+    bench.now += 0.4
+    bench.process.step(bench.now)
+    bench.want(peering(2), peering(3))
+    bench.until(lambda: bench.process.confirmed and bench.speaker.settled(three))
+    routes = {ip_network("10.244.0.0/26"): Attributes("10.0.0.1")}
+    bench.speaker.set(three, routes)
+    bench.speaker.flush()
+    bench.answer()
+    assert bench.speaker.announced(three) == routes
