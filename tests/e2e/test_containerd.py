@@ -26,6 +26,14 @@ SHARED = 11
 """Calico v3.32 `libcalico-go/lib/backend/k8s/conversion`: `cali` and the id's first eleven."""
 
 
+RECORDS, RESULTS = "/run/felix-py/endpoints/", "/var/lib/cni/"
+"""Where felix-cni notes an attachment, and where the runtime does."""
+LOOK = (
+    "ip -j link && ip -j route show table all && ip -j neigh && "
+    f"find {RECORDS} {RESULTS} -type f 2>/dev/null || true"
+)
+
+
 class Planted(Exception):
     """What a test that fails in the middle looks like to the daemon's context."""
 
@@ -73,9 +81,8 @@ def traces(lab: Lab, container_id: str, address: str, link: str) -> dict[str, li
     """All that shows a container, by where it was found; what is empty is left out."""
     etcd = etcd_of(lab)
     raw = lab.exec("etcd", "etcdctl", "get", "", "--prefix").splitlines()
-    links = json.loads(lab.exec(NODE, "ip", "-j", "link"))
-    routes = json.loads(lab.exec(NODE, "ip", "-j", "route", "show", "table", "all"))
-    neighbours = json.loads(lab.exec(NODE, "ip", "-j", "neigh"))
+    told = lab.exec(NODE, "sh", "-c", LOOK).splitlines()
+    links, routes, neighbours = map(json.loads, told[:3])
     marks = {address, f"{address}/32", link}
     found = {
         "allocation": [at for at, _ in etcd.allocations if at == address],
@@ -89,14 +96,8 @@ def traces(lab: Lab, container_id: str, address: str, link: str) -> dict[str, li
         ],
         "route": [str(one) for one in routes if {one.get("dst"), one.get("dev")} & marks],
         "neighbour": [str(one) for one in neighbours if {one["dst"], one.get("dev")} & marks],
-        "record": [
-            name for name in lab.exec(NODE, "ls", "/run/felix-py/endpoints").split() if link in name
-        ],
-        "result": [
-            name
-            for name in lab.exec(NODE, "find", "/var/lib/cni", "-type", "f").split()
-            if container_id in name
-        ],
+        "record": [path for path in told[3:] if path.startswith(RECORDS) and link in path],
+        "result": [path for path in told[3:] if path.startswith(RESULTS) and container_id in path],
     }
     return {where: what for where, what in found.items() if what}
 
