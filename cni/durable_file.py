@@ -14,11 +14,16 @@ MODE = 0o600
 
 
 def write(path: Path, value: msgspec.Struct, *, sync: bool) -> None:
-    """Replace the file at once. With `sync` it outlives a power cut as soon as this returns."""
+    """Replace the file at once. With `sync` it outlives a power cut as soon as this returns.
+
+    Raises OSError (a full disk): what stood there stays.
+    """
     fresh = path.with_name(f".{path.name}.fresh")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
     try:
-        os.write(descriptor, msgspec.json.encode(value))
+        left = memoryview(msgspec.json.encode(value))
+        while left:  # a disk that is nearly full takes a part and says so
+            left = left[os.write(descriptor, left) :]
         if sync:
             os.fsync(descriptor)
     finally:

@@ -7,6 +7,7 @@ from felix_py.kernel.errors import KernelRefused
 from felix_py.runtime.errors import RefusedError, StaleError, TransientError
 from ipam.errors import (
     AddressTaken,
+    BadRequest,
     BlockLimitReached,
     NoQualifiedPool,
     NotInPool,
@@ -18,6 +19,8 @@ TRY_AGAIN = 11
 UNEXPECTED = 999
 
 OUR_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (OSError, 5),
+    (BadRequest, 7),
     (NoQualifiedPool, 100),
     (PoolExhausted, 101),
     (BlockLimitReached, 102),
@@ -28,7 +31,7 @@ OUR_CODES: tuple[tuple[type[Exception], int], ...] = (
     (NotTheWriter, 111),
     (KernelRefused, 120),
 )
-"""Codes from 100 on are the plugin's own; docs/cni.md explains them to people."""
+"""OSError: a disk that is full. Codes from 100 on are the plugin's own; docs/cni.md explains them."""
 
 
 class CniError(RefusedError):

@@ -24,6 +24,12 @@ MIN_MTU, MAX_MTU = 576, 65535
 """RFC 791: every host takes datagrams of 576 octets; the kernel's veth goes up to 65535."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+LABEL_KEY = re.compile(r"[a-zA-Z0-9_./-]{1,512}")
+LABEL_VALUE = re.compile(r"([a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?)?")
+"""Calico v3.32 `libcalico-go/lib/validator/v3/validator.go` (labelRegex, labelValueRegex)."""
+MAX_LABELS = 64
+"""An endpoint is a value of etcd and is written together with others'; more labels are refused."""
+
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -139,7 +145,7 @@ def decode(text: bytes) -> dict[str, Any]:
     """Standard input as a JSON object. Raises NotDecoded."""
     try:
         loaded = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotDecoded(f"standard input is not JSON: {error}") from error
     if not isinstance(loaded, dict):
         raise NotDecoded("standard input is not a JSON object")
@@ -187,7 +193,7 @@ def parse(document: Mapping[str, Any]) -> NetConf:
         addresses=parse_addresses("ips", (*runtime.ips, *raw.args.cni.ips)),
         mac=parse_mac("mac", runtime.mac or raw.args.cni.mac),
         kubernetes_profiles=raw.policy.type == "k8s",
-        labels={label.key: label.value for label in raw.args.cni.labels},
+        labels=_labels(raw.args.cni.labels),
         dns=raw.dns,
         prev_result=prev,
     )
@@ -216,6 +222,16 @@ def parse_mac(where: str, text: str) -> str | None:
     if not MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
         raise BadNetworkConfig(f"{where}: {text!r} is not a unicast Ethernet address")
     return mac
+
+
+def _labels(given: list[Label]) -> dict[str, str]:
+    if len(given) > MAX_LABELS:
+        raise BadNetworkConfig(f"args.cni.labels: {len(given)} labels, at most {MAX_LABELS}")
+    for label in given:
+        if not LABEL_KEY.fullmatch(label.key) or not LABEL_VALUE.fullmatch(label.value):
+            told = f"{label.key[:80]!r}: {label.value[:80]!r}"
+            raise BadNetworkConfig(f"args.cni.labels: {told} is no label as Calico allows it")
+    return {label.key: label.value for label in given}
 
 
 def _families(ipam: IpamConf) -> tuple[int, ...]:

@@ -50,7 +50,10 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Records:
-    """All records of this node, in memory and in the directory. Safe to use from several threads."""
+    """All records of this node, in memory and in the directory. Safe to use from several threads.
+
+    A file changes under the lock: a removal must not take the file of the link's next record.
+    """
 
     def __init__(self, run_dir: str) -> None:
         self._directory = Path(run_dir) / "endpoints"
@@ -86,8 +89,8 @@ class Records:
 
     def write(self, record: Record) -> None:
         """Put a record in place of whatever was written for its link."""
-        durable_file.write(self._path(record.host_link), record, sync=False)
         with self._lock:
+            durable_file.write(self._path(record.host_link), record, sync=False)
             before = self._by_link.get(record.host_link)
             if before is not None:
                 self._by_handle.pop(before.handle, None)
@@ -101,7 +104,7 @@ class Records:
             if record is None:
                 return
             self._by_link.pop(record.host_link, None)
-        self._path(record.host_link).unlink(missing_ok=True)
+            self._path(record.host_link).unlink(missing_ok=True)
 
     def _path(self, host_link: str) -> Path:
         return self._directory / f"{host_link}.json"

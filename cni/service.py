@@ -75,8 +75,15 @@ class Service:
             return self._status()
         names = names_of(request, self._attachments.node)
         self._await_start()
-        with self._locks.hold(f"container {request.container_id}", f"link {names.host_link}"):
+        links = {names.host_link, self._recorded_link(names)}
+        keys = (f"link {link}" for link in links)
+        with self._locks.hold(f"container {request.container_id}", *keys):
             return self._work(request, names, descriptor)
+
+    def _recorded_link(self, names: Names) -> str:
+        """A DEL need not come with the arguments of its ADD, from which a pod's link has its name."""
+        record = self._attachments.records.of_handle(names.handle)
+        return record.host_link if record else names.host_link
 
     def _await_start(self) -> None:
         while self._starting_until is not None:

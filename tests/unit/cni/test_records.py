@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from cni.attachments import record_of
 from cni.naming import names_of
@@ -61,3 +63,23 @@ def test_records_are_for_root_only(tmp_path: Path) -> None:
     Records(str(tmp_path)).write(_record())
     [path] = (tmp_path / "endpoints").iterdir()
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_removal_that_meets_the_next_containers_record_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = Records(str(tmp_path))
+    records.write(_record("old"))
+    unlink = Path.unlink
+    writer = threading.Thread(target=records.write, args=(_record("new"),))
+
+    def late(path: Path, *, missing_ok: bool = False) -> None:
+        writer.start()
+        writer.join(0.2)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    records.remove(HandleId("k8s-pod-network.old"))
+    writer.join()
+    assert Records(str(tmp_path)).of_handle(HandleId("k8s-pod-network.new")) == _record("new")
+    assert records.of_link(_record().host_link) == _record("new")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import asdict, replace
 from ipaddress import ip_address
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni.errors import CniError
+from cni.errors import BadNetworkConfig, CniError
 from cni.request import Command, Pod, RawRequest, parse
-from tests.unit.cni.requests import CONTAINER, K8S_ARGS, raw, request
+from tests.unit.cni.requests import CONTAINER, K8S_ARGS, conf, raw, request
 
 
 def test_the_handle_is_network_and_container() -> None:
@@ -134,3 +135,29 @@ def test_whatever_comes_is_parsed_or_refused(changes: dict[str, Any], args: str)
     )
     with suppress(CniError):
         parse(changed)
+
+
+def _labelled(labels: list[dict[str, str]]) -> RawRequest:
+    document = conf(args={"cni": {"labels": labels}})
+    return replace(raw(), stdin=json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [{"key": "", "value": "x"}],
+        [{"key": "a b", "value": "x"}],
+        [{"key": "app", "value": "x" * 64}],
+        [{"key": "app", "value": "-x"}],
+        [{"key": f"k{number}", "value": ""} for number in range(65)],
+    ],
+)
+def test_labels_that_others_could_not_read_are_refused(labels: list[dict[str, str]]) -> None:
+    with pytest.raises(BadNetworkConfig, match=r"args\.cni\.labels"):
+        parse(_labelled(labels))
+
+
+def test_labels_as_kubernetes_has_them_are_taken() -> None:
+    label = {"key": "app.kubernetes.io/name", "value": "web-1_a.b"}
+    parsed = parse(_labelled([label]))
+    assert parsed.conf.labels == {"app.kubernetes.io/name": "web-1_a.b"}

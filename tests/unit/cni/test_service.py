@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +11,12 @@ import pytest
 import structlog
 
 from cni import service as module
-from cni.attachments import Attachments
+from cni.attachments import Attachments, record_of
+from cni.naming import names_of
 from cni.netconf import SUPPORTED_VERSIONS
 from cni.pending import PendingDels
 from cni.records import Records
-from cni.request import RawRequest
+from cni.request import RawRequest, parse
 from cni.service import Service
 from cni.veth import PodVeths
 from felix_py.datastore.errors import StoreAway
@@ -23,9 +25,9 @@ from felix_py.datastore.model import HandleId, NodeName
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Link
 from felix_py.runtime.clock import FakeClock
-from ipam.errors import PoolExhausted
+from ipam.errors import BadRequest, PoolExhausted
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
-from tests.unit.cni.requests import CONTAINER, raw
+from tests.unit.cni.requests import CONTAINER, K8S_ARGS, raw
 
 
 class Broken:
@@ -172,3 +174,36 @@ def test_requests_wait_for_a_server_that_starts_but_not_for_ever(
     never = Service(attachments, lambda: "not yet")
     _ask(never, raw("DEL"))
     assert clock.now() == pytest.approx(module.START_SECONDS, abs=1)
+
+
+def test_json_nested_beyond_reason_is_not_decoded(service: Service) -> None:
+    _, document = _ask(service, replace(raw(), stdin=b'{"cniVersion":' + b"[" * 200_000))
+    assert document["code"] == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(BadRequest("too many keys"), 7), (OSError(28, "No space left"), 5)]
+)
+def test_what_the_request_or_the_disk_cannot_bear_has_a_code_of_its_own(
+    service: Service, broken: Broken, error: Exception, code: int
+) -> None:
+    broken.error = error
+    assert _ask(service, raw())[1]["code"] == code
+
+
+def test_a_del_without_arguments_waits_for_the_pods_link(
+    service: Service, attachments: Attachments
+) -> None:
+    added = parse(raw(args=K8S_ARGS))
+    names = names_of(added, NodeName("n1"))
+    attachments.records.write(record_of(added, names, ()))
+    held: list[str] = []
+
+    @contextmanager
+    def hold(*keys: str) -> Iterator[None]:
+        held.extend(keys)
+        yield
+
+    service._locks.hold = hold  # type: ignore[method-assign]
+    _ask(service, raw("DEL"))
+    assert f"link {names.host_link}" in held
