@@ -66,6 +66,14 @@ class PodNetwork:
         )
 
 
+@dataclass(slots=True)
+class _RouteOrder:
+    """A route to write, and why it was refused if it was."""
+
+    route: Route
+    refusal: KernelRefused | None = None
+
+
 class PodVeths:
     """Builds, recognises and removes pods' links. Safe to use from several threads."""
 
@@ -73,6 +81,7 @@ class PodVeths:
         self._kernel = kernel
         self._links = links
         self._forgetting = Together(links.forget_connections)
+        self._routing = Together(self._write_routes)
         own = Path("/proc/thread-self/ns/net").stat()
         self._own_namespace = (own.st_dev, own.st_ino)
 
@@ -112,11 +121,11 @@ class PodVeths:
 
     def put_routes(self, wanted: PodNetwork, index: int) -> None:
         """felix's own route per address, exclusively; one that stands already is adopted."""
-        routes = [pod_route(address, index) for address in wanted.addresses]
-        refusals = self._kernel.change_routes([PutRoute(route) for route in routes])
-        for route, refusal in zip(routes, refusals, strict=True):
-            if refusal is not None:
-                self._settle_route(route, refusal)
+        orders = [_RouteOrder(pod_route(address, index)) for address in wanted.addresses]
+        self._routing.do(orders)
+        for order in orders:
+            if order.refusal is not None:
+                self._settle_route(order.route, order.refusal)
 
     def differences(self, wanted: PodNetwork, namespace: int) -> list[str]:
         """What is not as wished, for people; empty: everything stands."""
@@ -151,6 +160,11 @@ class PodVeths:
         """Drop the tracked connections of these addresses: the next owner must not inherit them."""
         if addresses:
             self._forgetting.do(addresses)
+
+    def _write_routes(self, orders: Sequence[_RouteOrder]) -> None:
+        refusals = self._kernel.change_routes([PutRoute(order.route) for order in orders])
+        for order, refusal in zip(orders, refusals, strict=True):
+            order.refusal = refusal
 
     def _route_differences(self, wanted: PodNetwork, index: int) -> list[str]:
         routes = [pod_route(address, index) for address in wanted.addresses]

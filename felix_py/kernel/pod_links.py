@@ -22,7 +22,7 @@ from felix_py.kernel.link_batch import (
     put_address,
     set_link,
 )
-from felix_py.kernel.link_dump import link_request, read_link
+from felix_py.kernel.link_index import index_of
 from felix_py.kernel.link_reaper import LinkReaper
 from felix_py.kernel.model import (
     Address,
@@ -35,7 +35,13 @@ from felix_py.kernel.model import (
 )
 from felix_py.kernel.netlink_wire import NetlinkSocket
 from felix_py.kernel.ownership import ALIAS_MAX_BYTES
-from felix_py.kernel.pod_side import find_link, inspect, pod_messages, pod_socket
+from felix_py.kernel.pod_side import (
+    configurable,
+    find_link,
+    inspect,
+    pod_messages,
+    pod_socket,
+)
 
 GATEWAY6 = IPv6Interface("fe80::ecee:eeff:feee:eeee/64")
 """What a pod has as its IPv6 gateway: made of HOST_MAC, the same on every host side."""
@@ -71,9 +77,10 @@ class NetlinkPodLinks:
             raise KernelRefused(f"alias of link {spec.host_name}", errno.ENAMETOOLONG)
         doing = f"create link {spec.host_name}"
         with self._borrowed() as opened:
-            messages = [create_veth(spec, pod_namespace_fd), link_request(spec.host_name)]
-            data = opened.ask(doing, messages)
-            index = read_link(data, 0, len(data)).index
+            opened.demand(doing, [create_veth(spec, pod_namespace_fd)])
+            index = index_of(spec.host_name)
+            if index is None:
+                raise KernelRefused(doing, errno.ENODEV)
             try:
                 _set_up(opened, spec, index)
             except BaseException:
@@ -81,17 +88,13 @@ class NetlinkPodLinks:
                 raise
             return index
 
-    def configure_pod(self, spec: PodSpec, pod_namespace_fd: int) -> str:
-        """Bring the pod's side up with addresses, neighbours and routes; answers its MAC.
+    def configure_pod(self, spec: PodSpec, pod_namespace_fd: int) -> None:
+        """Bring the pod's side up with addresses, neighbours and routes.
 
         Safe to repeat. Raises KernelRefused, ENODEV when the link is not there.
         """
-        with pod_socket(pod_namespace_fd, spec) as opened:
-            link = find_link(opened, spec.pod_name)
-            if link is None:
-                raise KernelRefused(f"pod's link {spec.pod_name}", errno.ENODEV)
-            opened.demand(f"configure pod's link {spec.pod_name}", pod_messages(spec, link.index))
-            return link.mac
+        with configurable(pod_namespace_fd, spec) as (opened, index):
+            opened.demand(f"configure pod's link {spec.pod_name}", pod_messages(spec, index))
 
     def inspect_pod(
         self, pod_name: str, pod_namespace_fd: int
@@ -102,6 +105,8 @@ class NetlinkPodLinks:
 
     def find(self, host_name: str) -> Link | None:
         """The host side by name, None when there is no such link. Raises KernelRefused."""
+        if index_of(host_name) is None:
+            return None
         with self._borrowed() as opened:
             return find_link(opened, host_name)
 

@@ -16,6 +16,7 @@ from felix_py.kernel.link_dump import (
     read_address,
     read_link,
 )
+from felix_py.kernel.link_index import index_of
 from felix_py.kernel.model import (
     MAIN_TABLE,
     Address,
@@ -44,24 +45,40 @@ _EVERYTHING: dict[int, IPNetwork] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network
 
 
 @contextmanager
-def pod_socket(namespace_fd: int, spec: PodSpec | None = None) -> Iterator[NetlinkSocket]:
-    """A netlink socket of the pod's namespace; with a spec its settings are written on the way.
+def pod_socket(namespace_fd: int) -> Iterator[NetlinkSocket]:
+    """A netlink socket of the pod's namespace; the thread is there only until the socket is open.
 
-    The thread is in the pod's namespace only until the socket is open. Raises KernelRefused.
+    Raises KernelRefused.
     """
-    try:
-        with entered(namespace_fd):
-            opened = NetlinkSocket()
-            try:
-                if spec is not None:
-                    _write_settings(spec)
-            except BaseException:
-                opened.close()
-                raise
-    except OSError as error:
-        raise KernelRefused("enter the pod's namespace", error.errno or errno.EIO) from error
+    with _visited(namespace_fd):
+        opened = NetlinkSocket()
     with opened:
         yield opened
+
+
+@contextmanager
+def configurable(namespace_fd: int, spec: PodSpec) -> Iterator[tuple[NetlinkSocket, int]]:
+    """The same, with the index of the spec's link; its settings are written on the way.
+
+    Raises KernelRefused, ENODEV when the link is not there.
+    """
+    with _visited(namespace_fd):
+        index = index_of(spec.pod_name)
+        if index is None:
+            raise KernelRefused(f"pod's link {spec.pod_name}", errno.ENODEV)
+        _write_settings(spec)
+        opened = NetlinkSocket()
+    with opened:
+        yield opened, index
+
+
+@contextmanager
+def _visited(namespace_fd: int) -> Iterator[None]:
+    try:
+        with entered(namespace_fd):
+            yield
+    except OSError as error:
+        raise KernelRefused("enter the pod's namespace", error.errno or errno.EIO) from error
 
 
 def find_link(opened: NetlinkSocket, name: str) -> Link | None:

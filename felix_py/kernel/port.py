@@ -117,8 +117,8 @@ class PodLinks(Protocol):
         """
         ...
 
-    def configure_pod(self, spec: PodSpec, pod_namespace_fd: int) -> str:
-        """Bring the pod's side up with addresses, neighbours and routes; answers its MAC."""
+    def configure_pod(self, spec: PodSpec, pod_namespace_fd: int) -> None:
+        """Bring the pod's side up with addresses, neighbours and routes."""
         ...
 
     def inspect_pod(

@@ -161,13 +161,12 @@ def test_configuring_a_pod_twice_changes_nothing_and_inspection_sees_it(
     add_pod(node, pod, "10.1.0.7", "2001:db8:1::7")
     with namespace_fd(pod) as descriptor:
         spec = pod_spec("10.1.0.7", "2001:db8:1::7")
-        mac = node.do(lambda: node.links.configure_pod(spec, descriptor))
+        node.do(lambda: node.links.configure_pod(spec, descriptor))
         link, addresses, routes = node.do(lambda: node.links.inspect_pod("eth0", descriptor))
         gone, _, _ = node.do(lambda: node.links.inspect_pod("eth9", descriptor))
-    assert mac == "02:00:00:00:00:07"
     assert gone is None
     assert link is not None
-    assert (link.name, link.mac, link.mtu) == ("eth0", mac, 1430)
+    assert (link.name, link.mac, link.mtu) == ("eth0", "02:00:00:00:00:07", 1430)
     assert {each.interface for each in addresses} >= {
         ip_interface("10.1.0.7/32"),
         ip_interface("2001:db8:1::7/128"),
@@ -192,8 +191,9 @@ def test_a_failed_set_up_leaves_no_link_behind(node: Node, namespaces: Namespace
     with namespace_fd(pod) as descriptor, pytest.raises(KernelRefused) as refused:
         node.do(lambda: node.links.create(veth_spec(alias="x" * 256), descriptor))
     assert refused.value.errno == errno.ENAMETOOLONG
-    with namespace_fd(pod) as descriptor, pytest.raises(KernelRefused):
+    with namespace_fd(pod) as descriptor, pytest.raises(KernelRefused) as refused:
         node.do(lambda: node.links.configure_pod(pod_spec("10.1.0.7"), descriptor))
+    assert refused.value.errno == errno.ENODEV
     assert node.do(lambda: node.links.find("cali0")) is None
 
 
