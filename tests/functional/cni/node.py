@@ -106,6 +106,12 @@ class CniNode:
         if wait:
             self.await_ready()
 
+    @property
+    def server_pid(self) -> int:
+        """The server's process id."""
+        assert self._server is not None
+        return self._server.pid
+
     def await_ready(self) -> None:
         """Until STATUS says that ADD can be served."""
         deadline = time.monotonic() + READY_SECONDS
