@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+import msgspec
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
@@ -70,9 +72,8 @@ class Attributes:
     communities: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A received path to a prefix from one peer."""
+class Path(msgspec.Struct, frozen=True, gc=False):
+    """A received path to a prefix from one peer; there may be 100,000 of them."""
 
     prefix: IPNetwork
     next_hop: IPAddress

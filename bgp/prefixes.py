@@ -16,7 +16,8 @@ REMEMBERED_PREFIXES = 1 << 17
 """Prefixes made once; of more the oldest are made anew when they come again."""
 REMEMBERED_ADDRESSES = 1 << 12
 
-_MASKS4 = tuple(IPv4Address(0xFFFFFFFF >> (32 - n) << (32 - n)) for n in range(33))
+_BITS4 = tuple(0xFFFFFFFF >> (32 - n) << (32 - n) for n in range(33))
+_MASKS4 = tuple(IPv4Address(bits) for bits in _BITS4)
 _LENGTHS4 = {str(length): length for length in range(33)}
 _OCTETS = {str(octet): octet for octet in range(256)}
 
@@ -58,10 +59,11 @@ class Prefix4(IPv4Network):
     def of(cls, first: int, length: int) -> Prefix4:
         """The network that begins at this address, whose host bits are known to be zero."""
         made = cls.__new__(cls)
-        made.network_address = IPv4Address(first)
+        made.network_address = address = IPv4Address.__new__(IPv4Address)
+        address._ip = first  # type: ignore[attr-defined]  # noqa: SLF001  as its own __init__ does
         made.netmask = _MASKS4[length]
         made._prefixlen = length  # type: ignore[attr-defined]  # noqa: SLF001  ours to fill
-        made._hash = hash(first ^ int(made.netmask))  # noqa: SLF001
+        made._hash = hash(first ^ _BITS4[length])  # noqa: SLF001
         return made
 
     def __hash__(self) -> int:
@@ -86,10 +88,8 @@ def address(text: str) -> IPAddress:
 
 
 @lru_cache(maxsize=REMEMBERED_PREFIXES)
-def prefix(text: str, family: Family) -> IPNetwork:
-    """The network that this text means, of this family. Raises ValueError."""
-    if family is not Family.IPV4:
-        return Prefix6(text)
+def prefix4(text: str) -> IPNetwork:
+    """The IPv4 network that this text means. Raises ValueError."""
     first, _, length_text = text.partition("/")
     try:
         one, two, three, four = first.split(".")
@@ -100,3 +100,17 @@ def prefix(text: str, family: Family) -> IPNetwork:
     if number & (0xFFFFFFFF >> length):
         return Prefix4(text)
     return Prefix4.of(number, length)
+
+
+@lru_cache(maxsize=REMEMBERED_PREFIXES)
+def prefix6(text: str) -> IPNetwork:
+    """The IPv6 network that this text means. Raises ValueError."""
+    return Prefix6(text)
+
+
+PREFIX_OF = {Family.IPV4: prefix4, Family.IPV6: prefix6}
+
+
+def prefix(text: str, family: Family) -> IPNetwork:
+    """The network that this text means, of this family. Raises ValueError."""
+    return PREFIX_OF[family](text)

@@ -190,18 +190,18 @@ class RibIn:
             self._maybe_store_again(address, peer)
         most = max(peer.peering.max_prefixes, 1) * MAX_PATHS_PER_LIMIT
         holders, alone = self._holders, self._alone[address]
+        full = len(paths) + len(event.announced) > most
         for path in event.announced:
             prefix = path.prefix
-            if prefix not in paths:
-                if len(paths) >= most:
-                    peer.not_stored += 1
-                    continue
-                held = holders.get(prefix)
-                if held is None:
-                    holders[prefix] = alone
-                else:
-                    holders[prefix] = (*held, peer)
+            if full and len(paths) >= most and prefix not in paths:
+                peer.not_stored += 1
+                continue
+            count = len(paths)
             paths[prefix] = path
+            if len(paths) != count:
+                held = holders.setdefault(prefix, alone)
+                if held is not alone:
+                    holders[prefix] = (*held, peer)
             dirty[prefix] = None
             if stale:
                 stale.discard(prefix)

@@ -32,7 +32,7 @@ from bgp.model import (
     ShuttingDown,
     Unreadable,
 )
-from bgp.prefixes import address, prefix
+from bgp.prefixes import PREFIX_OF, address, prefix
 
 __all__ = ["announce_line", "eor_line", "parse_line", "refresh_line", "withdraw_line"]
 
@@ -199,7 +199,8 @@ def _message(peer: IPAddress, message: _Message) -> tuple[Event, ...]:
     return (PathsReceived(peer, withdrawn, announced),) if withdrawn or announced else ()
 
 
-def _paths(update: _Update) -> Iterable[Path]:
+def _paths(update: _Update) -> list[Path]:
+    found: list[Path] = []
     attribute = update.attribute
     as_path = tuple([asn for part in attribute.as_path.values() for asn in part.value])
     communities = _communities(attribute)
@@ -208,13 +209,14 @@ def _paths(update: _Update) -> Iterable[Path]:
         family = FAMILIES.get(name)
         if family is None:
             continue
+        network = PREFIX_OF[family]
         for hop, nlris in hops.items():
             next_hop = address(hop)
             if isinstance(next_hop, IPv6Address) and next_hop.is_link_local:
                 continue
-            for nlri in nlris:
-                yield Path(
-                    prefix(nlri if type(nlri) is str else _prefix(nlri), family),
+            found += [
+                Path(
+                    network(nlri if type(nlri) is str else _prefix(nlri)),
                     next_hop,
                     as_path,
                     attribute.origin,
@@ -224,6 +226,9 @@ def _paths(update: _Update) -> Iterable[Path]:
                     attribute.originator_id,
                     clusters,
                 )
+                for nlri in nlris
+            ]
+    return found
 
 
 def _communities(attribute: _Attribute) -> tuple[str, ...]:

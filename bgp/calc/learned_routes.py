@@ -9,9 +9,9 @@ block gives to the very node the path comes from. Loops are dropped as RFC 4271 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from bgp.calc.best_path import Candidate, best
 from bgp.calc.terms import MAX_NEXT_HOPS, Range, Terms, needs_tunnel, rank
@@ -35,8 +35,7 @@ class Refusal(Enum):
     NEEDS_TUNNEL = "the pool wants an IPIP tunnel to this next hop, which is not served"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What becomes of one prefix. No next hops: no route. The next hops are sorted."""
 
     next_hops: tuple[IPAddress, ...] = ()
@@ -51,6 +50,10 @@ def decide(prefix: IPNetwork, candidates: Sequence[Candidate], terms: Terms) -> 
     where = terms.range_of(version, first, length)
     reason = _refuse_prefix(prefix, where, terms)
     block = None if reason is not None else terms.own_block(version, first, length)
+    if len(candidates) == 1:
+        [(peering, path)] = candidates
+        why = reason or _judge(candidates[0], where, block, terms)
+        return Decision((path.next_hop,)) if why is None else Decision((), ((peering.peer, why),))
     usable: list[Candidate] = []
     refused: list[tuple[IPAddress, Refusal]] = []
     for candidate in candidates:
@@ -67,8 +70,6 @@ def decide(prefix: IPNetwork, candidates: Sequence[Candidate], terms: Terms) -> 
 def _next_hops(usable: list[Candidate], terms: Terms) -> tuple[IPAddress, ...]:
     if not usable:
         return ()
-    if len(usable) == 1:
-        return (usable[0][1].next_hop,)
     chosen = {path.next_hop for _, path in best(usable, multipath=terms.policy.multipath)}
     return tuple(sorted(chosen, key=int)[:MAX_NEXT_HOPS])
 

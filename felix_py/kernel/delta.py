@@ -62,7 +62,10 @@ class DeltaTracker(Generic[K, V]):
             self._actual.pop(key, None)
         else:
             self._actual[key] = value
-        self._dirty.add(key)
+        if self._desired.get(key) is value:
+            self._dirty.discard(key)
+        else:
+            self._dirty.add(key)
 
     def saw_exactly(self, values: Mapping[K, V]) -> None:
         """These values stand and nothing else: the result of a whole list."""

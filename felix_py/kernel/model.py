@@ -1,4 +1,7 @@
-"""Frozen values of the host's network stack: links, addresses, routes, neighbours."""
+"""Frozen values of the host's network stack: links, addresses, routes, neighbours.
+
+Those of which there may be 100,000 are msgspec's: made in a sixth of the time, with a hash that is kept.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
+
+import msgspec
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -38,8 +43,7 @@ class Scope(Enum):
     HOST = 254
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RouteKey:
+class RouteKey(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
     """The kernel's own key of a route: two routes differ when one of these does."""
 
     prefix: IPNetwork
@@ -66,8 +70,7 @@ def _hop_order(hop: NextHop) -> tuple[int, bytes, bool, int]:
     return hop.ifindex, hop.gateway.packed if hop.gateway else b"", hop.onlink, hop.weight
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, gc=False):
     """A route as wished or as dumped. Next hops are sorted; a blackhole has none."""
 
     key: RouteKey
@@ -135,16 +138,14 @@ class Neighbour:
     mac: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutRoute:
+class PutRoute(msgspec.Struct, frozen=True, gc=False):
     """Make the kernel hold this route. `replaces_ours` only if the dump shows ours at the key."""
 
     route: Route
     replaces_ours: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DropRoute:
+class DropRoute(msgspec.Struct, frozen=True, gc=False):
     """Remove this very route (key and protocol)."""
 
     route: Route

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from felix_py.kernel.delta import DeltaTracker
 from felix_py.kernel.errors import KernelRefused
@@ -165,12 +165,15 @@ class RouteTable:
         Where an administrator appended a route at our key, a replacement could hit theirs: it is
         answered EEXIST without being tried.
         """
-        clear = [change for change in changes if not self._would_overwrite(change)]
+        clear = changes
+        if self._foreign:
+            clear = [change for change in changes if not self._would_overwrite(change)]
         answers = iter(self._kernel.change_routes(clear))
         failures: list[tuple[RouteChange, KernelRefused]] = []
-        done = {"put": 0, "drop": 0}
+        put = dropped = 0
+        foreign, saw = self._foreign, self._delta.saw
         for change in changes:
-            if self._would_overwrite(change):
+            if foreign and self._would_overwrite(change):
                 error: KernelRefused | None = KernelRefused(
                     describe(change), errno.EEXIST, "another owner's route stands there too"
                 )
@@ -179,13 +182,17 @@ class RouteTable:
             if error is not None:
                 failures.append((change, error))
                 continue
-            put = isinstance(change, PutRoute)
-            if put:
-                self._foreign.pop(change.route.key, None)
-            self._delta.saw(change.route.key, change.route if put else None)
-            done["put" if put else "drop"] += 1
-        for verb, count in done.items():
-            ROUTES_WRITTEN.labels(self._owner.name, verb).inc(count)
+            route = change.route
+            if isinstance(change, PutRoute):
+                if foreign:
+                    foreign.pop(route.key, None)
+                saw(route.key, route)
+                put += 1
+            else:
+                saw(route.key, None)
+                dropped += 1
+        ROUTES_WRITTEN.labels(self._owner.name, "put").inc(put)
+        ROUTES_WRITTEN.labels(self._owner.name, "drop").inc(dropped)
         return failures
 
     def _would_overwrite(self, change: RouteChange) -> bool:
