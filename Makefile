@@ -34,7 +34,7 @@ $(STAMP): setup.cfg setup.py pyproject.toml $(wildcard cni/shim/*.[ch]) scripts/
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/ruff check --quiet $(CODE)
-	$(BIN)/mypy felix_py bgp ipam cni
+	$(BIN)/mypy felix_py bgp ipam cni tests bench setup.py
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(CODE) docs manifests scripts .ci *.md Makefile
 	$(BIN)/python scripts/check-links

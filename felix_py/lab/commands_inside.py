@@ -39,24 +39,35 @@ def pod_del(context: typer.Context, name: str) -> None:
 
 def execute(context: typer.Context, where: str, command: list[str]) -> None:
     """Run a command inside a node, ToR, reflector, pod, or etcd: `exec node-a1 -- ip route`."""
-    home: Home = context.obj
+    argv = inside(context.obj, where, command)
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606  the user's own command
+    except OSError as error:
+        raise LabError(f"{argv[0]}: {error.strerror}") from error
+
+
+def inside(home: Home, where: str, command: list[str]) -> list[str]:
+    """A command as one that runs inside a machine or pod, with what etcdctl needs in its environment.
+
+    Raises LabError when there is no such machine or pod, or it is down.
+    """
     topology = inventory.topology_that_is_up(home)
-    if where in (*topology.machines, ETCD):
-        argv = Machine(home, where).command(command)
-    else:
-        argv = inside_pod(home, where, command)
     reached = etcd.access(home, topology)
-    given = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": reached.endpoint}
+    given = {
+        "PATH": environment()["PATH"],
+        "ETCDCTL_API": "3",
+        "ETCDCTL_ENDPOINTS": reached.endpoint,
+    }
     if reached.ca_file:
         given |= {
             "ETCDCTL_CACERT": reached.ca_file,
             "ETCDCTL_CERT": reached.cert_file,
             "ETCDCTL_KEY": reached.key_file,
         }
-    try:
-        os.execvpe(argv[0], argv, os.environ | {"PATH": environment()["PATH"]} | given)  # noqa: S606
-    except OSError as error:
-        raise LabError(f"{argv[0]}: {error.strerror}") from error
+    settings = [f"{name}={value}" for name, value in given.items()]
+    if where in (*topology.machines, ETCD):
+        return ["env", *settings, *Machine(home, where).command(command)]
+    return ["env", *settings, *inside_pod(home, where, command)]
 
 
 def inside_pod(home: Home, name: str, command: list[str]) -> list[str]:

@@ -31,6 +31,18 @@ def test_a_pod_added_reaches_the_other_rack_and_a_pod_deleted_is_gone(default_la
     assert address not in {route["dst"] for route in routes}
 
 
+def test_status_as_json_names_everything_and_exec_runs_inside(default_lab: Lab) -> None:
+    told = json.loads(default_lab.felix_lab("status", "-o", "json").stdout)
+    assert {"nodes", "pods", "tors", "processes", "etcd"} <= set(told)
+    for node in told["nodes"]:
+        name = default_lab.felix_lab("exec", node["name"], "--", "hostname").stdout
+        assert name.strip() == node["name"]
+    pod = told["pods"][0]
+    shown = default_lab.felix_lab("exec", pod["name"], "--", "ip", "-o", "-4", "address").stdout
+    assert f" {pod['address']}/32 " in shown
+    assert "node-a1" in default_lab.felix_lab("status").stdout
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_process_that_is_killed_is_back_under_another_id(default_lab: Lab, kind: str) -> None:
     assert eventually(lambda: bool(default_lab.pids("node-b2", kind)))
