@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.set-up
 # ExaBGP's user must be able to read the checkout, wherever it lies.
 PYTEST := $(BIN)/python -m felix_py.lab.reach $(BIN)/python -m pytest -p no:cacheprovider
-CODE   := felix_py bgp ipam cni tests bench setup.py
+CODE   := felix_py bgp ipam cni tests bench
 NAME   ?= felab
 TOPOLOGY ?= default
 
@@ -34,7 +34,7 @@ $(STAMP): setup.cfg setup.py pyproject.toml $(wildcard cni/shim/*.[ch]) scripts/
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/ruff check --quiet $(CODE)
-	$(BIN)/mypy felix_py bgp ipam cni tests bench setup.py
+	$(BIN)/mypy felix_py bgp ipam cni tests bench
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(CODE) docs manifests scripts .ci *.md Makefile
 	$(BIN)/python scripts/check-links
