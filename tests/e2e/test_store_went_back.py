@@ -404,6 +404,22 @@ def test_a_wiped_store_freezes_everything_and_is_filled_again_by_who_lives(
     assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
 
 
+def test_the_search_for_doubles_finds_one_that_is_planted(cluster: Cluster) -> None:
+    """The control of what the other tests rely on."""
+    one, other = pods.every(cluster.home)[:2]
+    assert cluster.doubles() == []
+    namespace = ("ip", "-n", other.netns, "addr")
+    subprocess.run([*namespace, "del", f"{other.address}/32", "dev", "eth0"], check=True)
+    subprocess.run([*namespace, "add", f"{one.address}/32", "dev", "eth0"], check=True)
+    try:
+        told = cluster.doubles()
+    finally:
+        subprocess.run([*namespace, "add", f"{other.address}/32", "dev", "eth0"], check=True)
+        subprocess.run([*namespace, "del", f"{one.address}/32", "dev", "eth0"], check=True)
+    assert one.address in told
+    assert any(text.startswith(f"{other.name} has {one.address}") for text in told)
+
+
 def bare(documents: list[Any]) -> list[dict[str, Any]]:
     """What an operator keeps in files: names, labels and specs; of nodes no addresses."""
     flat = [item for each in documents for item in (each.get("items") or [each])]
