@@ -85,6 +85,11 @@ class NetlinkMonitor:
         """End it; safe to repeat."""
         self._socket.close()
 
+    @property
+    def closed(self) -> bool:
+        """True after close."""
+        return self._socket.fileno() < 0
+
     def _read_what_is_there(self, gathered: _Gathered) -> None:
         own = self._own_ports()
         for _ in range(MAX_DATAGRAMS):

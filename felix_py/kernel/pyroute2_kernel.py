@@ -192,7 +192,7 @@ class Pyroute2Kernel:
         with entered_by_name(self._netns):
             monitor = NetlinkMonitor(lambda: frozenset((self._socket.port,)), quiet_protocols)
         with self._lock:
-            self._monitors.append(monitor)
+            self._monitors = [each for each in self._monitors if not each.closed] + [monitor]
         return monitor
 
     def _dump_routes(

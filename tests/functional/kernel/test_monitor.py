@@ -93,3 +93,10 @@ def test_a_quiet_kernel_costs_no_more_than_the_time_asked_for(watching: NetlinkM
     assert watching.next(0.1) == ()
     assert 0.05 < time.monotonic() - started < 2.0
     assert monitor.MAX_PREFIXES < monitor.MAX_DATAGRAMS
+
+
+def test_watching_anew_after_every_loss_keeps_nothing_of_the_past(kernel: Pyroute2Kernel) -> None:
+    with kernel:
+        for _ in range(20):
+            kernel.watch().close()
+        assert len(kernel._monitors) == 1
