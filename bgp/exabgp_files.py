@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from bgp.exabgp_command import command
 from bgp.model import IPAddress
 
 CONFIG_MODE = 0o640
@@ -35,7 +36,7 @@ class Candidate:
             os.fchmod(handle.fileno(), CONFIG_MODE)
             os.fsync(handle.fileno())
         self._process = subprocess.Popen(
-            [python, "-m", "exabgp", "validate", str(self._path)],
+            command(python, "validate", str(self._path)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

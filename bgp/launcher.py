@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from bgp.exabgp_command import command
 from bgp.launcher_child import Child, Listen, end_orphan
 from bgp.privileges import User, find_user
 
@@ -113,9 +114,9 @@ class Launcher:
 
     def _start(self) -> None:
         options = self._options
-        command = [options.python, "-m", "exabgp", "server", str(options.config)]
+        argv = command(options.python, "server", str(options.config))
         self._child = Child.start(
-            command, self._listen, options.user, options.directory / "exabgp.pid"
+            argv, self._listen, options.user, options.directory / "exabgp.pid"
         )
         say(
             "exabgp started",

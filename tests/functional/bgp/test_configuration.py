@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bgp.exabgp_command import PROGRAM, command
 from bgp.exabgp_config import render
 from bgp.exabgp_files import ConfigFiles
 from tests.support.bird import until
@@ -20,7 +21,8 @@ def test_exabgp_itself_takes_the_text(name: str, tmp_path: Path) -> None:
     path = tmp_path / "exabgp.conf"
     path.write_text(render(CASES[name], relay))
     done = subprocess.run(
-        [sys.executable, "-m", "exabgp", "validate", str(path)],
+        command(sys.executable, "validate", str(path)),
+        cwd="/",
         capture_output=True,
         check=False,
         timeout=30,
@@ -55,3 +57,15 @@ def test_a_check_that_takes_too_long_counts_as_refused(tmp_path: Path) -> None:
     assert candidate.verdict(19) is None
     assert candidate.verdict(20) is False
     candidate.discard()
+
+
+def test_the_hosts_own_name_is_not_looked_up() -> None:
+    """The control: without the replacement the very same check notices the look-up."""
+    watch = "import socket; socket.getfqdn = lambda name='': 1 / 0; "
+    replaced = PROGRAM.partition("runpy.run_module")[0]
+    asks = "import exabgp.util.dns; print(exabgp.util.dns.domain())"
+    for code, status in ((watch + asks, 1), (watch + replaced + asks, 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=False, timeout=30, cwd="/"
+        )
+        assert done.returncode == status, done.stderr
