@@ -158,8 +158,8 @@ class LinkManager:
         """Bring the links to what is wanted; False when something is still wrong."""
         self.failed = dict(self._driver.apply(links, sweep=sweep))
         for link in links:
-            if link.name in self._wishes and not link.up:
-                self._bring_up(link)
+            if link.name in self._wishes and not link.up and link.alias:
+                self._bring_up(link)  # without its alias it is still being made, see pod_links.py
         for name, refused in self.failed.items():
             log.warning("link settings refused", link=name, reason=str(refused))
         return not self.failed
