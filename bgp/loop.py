@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.2
 """Longest sleep: timers of sessions and of ExaBGP are looked at this often."""
-SECRETS_SECONDS = 10.0
+SECRETS_SECONDS = 3.0
 """Password files are read again this often."""
 LIVE_SECONDS = 30.0
 """A round that takes longer counts as dead."""

@@ -96,7 +96,7 @@ def _judge(
         return Refusal.AS_LOOP
     if peering.external and not path.as_path:
         return Refusal.FIRST_AS
-    if _is_own(path, peering, terms):
+    if (path.originator_id or path.cluster_list) and _is_own(path, peering, terms):
         return Refusal.OWN_ORIGIN
     next_hop = path.next_hop
     if next_hop in terms.own_addresses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -174,7 +175,8 @@ class BgpNode:
             self.agent.stop()
         if self._launcher is not None:
             if (pid := self.exabgp_pid()) is not None:
-                os.kill(pid, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):  # it may be between two lives
+                    os.kill(pid, signal.SIGCONT)
             self._launcher.terminate()
             self._launcher.wait(10)
 

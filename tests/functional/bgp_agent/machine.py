@@ -91,8 +91,8 @@ class Machine:
         bird = Bird(self.others[number], self.directory / f"bird{number}", text)
         return self._stack.enter_context(bird)
 
-    def start(self) -> None:
-        """Start the agent as its console script does."""
+    def start(self, *, in_sync: bool = True) -> None:
+        """Start the agent as its console script does, and wait until it knows the store."""
         config = self.directory / "felix-py.yaml"
         settings = {
             "node": {
@@ -120,7 +120,10 @@ class Machine:
             )
         pid = self.process.pid
         self.until(
-            lambda: self.status.get("pid") == pid and self.status["store"]["inSync"], START_SECONDS
+            lambda: (
+                self.status.get("pid") == pid and self.status["store"]["inSync"] in {True, in_sync}
+            ),
+            START_SECONDS,
         )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_killed_agent_leaves_the_routes_and_the_next_one_takes_them_over(
     machine: Machine,
 ) -> None:
     machine.put_block(MINE)
-    machine.settings = {"keepRoutesSeconds": 10}
+    machine.settings = {"keepRoutesSeconds": 5}
     gone = "10.244.3.0/26"
     bird = machine.bird(2, THEIRS, gone)
     machine.start()
@@ -203,3 +204,23 @@ def test_with_etcd_gone_peers_are_still_listened_to(machine: Machine) -> None:
     bird.reconfigure(bird_text(THEIRS, "10.244.4.0/26"))
     machine.until(lambda: set(machine.learned()) == {THEIRS, "10.244.4.0/26"})
     assert MINE in bird.routes()
+
+
+def test_an_agent_that_starts_while_etcd_is_away_hears_its_peers_afterwards(
+    machine: Machine,
+) -> None:
+    machine.settings = {"keepRoutesSeconds": 3}
+    bird = machine.bird(2, THEIRS)
+    machine.start()
+    machine.until(lambda: machine.learned() == {THEIRS: "10.99.0.2"})
+    machine.until(lambda: states(machine)["10.99.0.2"] == "up")
+    machine.stop(signal.SIGKILL)
+    machine.etcd.pause()
+    machine.start(in_sync=False)
+    time.sleep(1)
+    bird.reconfigure(bird_text("10.244.4.0/26"))
+    time.sleep(0.5)
+    assert set(machine.learned()) == {THEIRS}, "nothing is decided before the store was heard"
+    machine.etcd.resume()
+    machine.until(lambda: states(machine).get("10.99.0.2") == "up")
+    machine.until(lambda: set(machine.learned()) == {"10.244.4.0/26"})
