@@ -1,6 +1,6 @@
 """ADD and DEL as a runtime sees them: shim, server and etcd against ptp + host-local, in one run.
 
-    sudo python -m bench.cni [--pods 64] [--rounds 3] [--at-once 16] [--disk]
+    sudo python -m bench.cni [--pods 64] [--rounds 5] [--at-once 16] [--disk]
 
 Both work in the same throw-away node namespace, on the same pods' namespaces, in turns. etcd's
 data lies in memory unless `--disk`; host-local keeps its files in the same place.
@@ -85,16 +85,20 @@ class Measured:
 def measure(
     contenders: Sequence[Contender], pods: Sequence[str], rounds: int, at_once: int
 ) -> dict[str, Measured]:
-    """Every round each contender goes through all pods, one at a time and then many at once."""
+    """Every round each contender goes through all pods, one at a time and then many at once.
+
+    They take turns in going first, because the host is shared and its load drifts.
+    """
     results = {contender.name: Measured() for contender in contenders}
-    for _ in range(rounds):
-        for contender in contenders:
+    for number in range(rounds):
+        turns = contenders if number % 2 == 0 else contenders[::-1]
+        for contender in turns:
             measured = results[contender.name]
             for command in ("ADD", "DEL"):
                 measured.singles[command] += [
-                    contender.call(command, number, pod) for number, pod in enumerate(pods)
+                    contender.call(command, index, pod) for index, pod in enumerate(pods)
                 ]
-        for contender in contenders:
+        for contender in turns:
             for command in ("ADD", "DEL"):
                 results[contender.name].rates[command].append(
                     _rate(contender, command, pods, at_once)
@@ -163,7 +167,7 @@ def main() -> None:
     """Build the node, measure, print, clean up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pods", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--disk", action="store_true", help="keep files on disk, not in memory")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-FILE_VARIABLE = "FELIX_PY_BENCH_FIGURES"
+FILE_VARIABLE = "BENCH_FIGURES"
 """The file that a benchmark which runs under `python -m bench` appends its figures to."""
 
 

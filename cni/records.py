@@ -58,7 +58,8 @@ class Records:
     def __init__(self, run_dir: str) -> None:
         self._directory = Path(run_dir) / "endpoints"
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = threading.Lock()
+        self._files = threading.Lock()  # taken first: files change in the order of what they tell
+        self._lock = threading.Lock()  # never held over a file, so that no reader waits for a disk
         self._by_link: dict[str, Record] = {}
         self._by_handle: dict[str, Record] = {}
         good, bad = durable_file.read_all(self._directory, Record)
@@ -89,21 +90,23 @@ class Records:
 
     def write(self, record: Record) -> None:
         """Put a record in place of whatever was written for its link."""
-        with self._lock:
+        with self._files:
             durable_file.write(self._path(record.host_link), record, sync=False)
-            before = self._by_link.get(record.host_link)
-            if before is not None:
-                self._by_handle.pop(before.handle, None)
-            self._by_link[record.host_link] = record
-            self._by_handle[record.handle] = record
+            with self._lock:
+                before = self._by_link.get(record.host_link)
+                if before is not None:
+                    self._by_handle.pop(before.handle, None)
+                self._by_link[record.host_link] = record
+                self._by_handle[record.handle] = record
 
     def remove(self, handle: HandleId) -> None:
         """Forget an attachment; absent is fine."""
-        with self._lock:
-            record = self._by_handle.pop(handle, None)
-            if record is None:
-                return
-            self._by_link.pop(record.host_link, None)
+        with self._files:
+            with self._lock:
+                record = self._by_handle.pop(handle, None)
+                if record is None:
+                    return
+                self._by_link.pop(record.host_link, None)
             self._path(record.host_link).unlink(missing_ok=True)
 
     def _path(self, host_link: str) -> Path:
