@@ -27,6 +27,14 @@ USER = "felix"
 USER_PASSWORD = "felix-secret"
 
 
+def freeze(pid: int) -> None:
+    """SIGSTOP, and wait until every thread is stopped: some go on for a while after the signal."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    while any(" T " not in (task / "stat").read_text("ascii") for task in tasks.iterdir()):
+        time.sleep(0.001)
+
+
 class EtcdServer:
     """One etcd member. A context manager: started on entry, everything removed on exit.
 
@@ -128,10 +136,7 @@ class EtcdServer:
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
-        os.kill(self.pid, signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.pid}/task")
-        while any(" T " not in (task / "stat").read_text("ascii") for task in tasks.iterdir()):
-            time.sleep(0.001)
+        freeze(self.pid)
 
     def resume(self) -> None:
         """SIGCONT after pause()."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from felix_py.datastore.settings import DatastoreSettings
+from tests.support.etcd import freeze
 
 SIZE = 3
 READY_SECONDS = 30.0
@@ -91,8 +92,8 @@ class EtcdCluster:
         process.wait(30)
 
     def pause(self, member: int) -> None:
-        """SIGSTOP."""
-        self._processes[member].send_signal(signal.SIGSTOP)
+        """SIGSTOP, and wait until it is stopped."""
+        freeze(self._processes[member].pid)
 
     def resume(self, member: int) -> None:
         """SIGCONT."""
