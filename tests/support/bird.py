@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +15,7 @@ from typing import Self
 from tests.support import netns
 
 START_SECONDS = 5.0
+SINCE_JITTER_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,21 @@ class BirdRoute:
     def next_hop(self) -> str:
         """BGP's next hop as it was announced."""
         return self.attributes.get("next_hop", "")
+
+
+def untouched(before: Mapping[str, BirdRoute], after: Mapping[str, BirdRoute]) -> bool:
+    """Nothing was announced again: BIRD prints the moment of one arrival with some jitter."""
+    return before.keys() == after.keys() and all(
+        replace(after[prefix], since=route.since) == route
+        and abs(_seconds(after[prefix].since) - _seconds(route.since)) < SINCE_JITTER_SECONDS
+        for prefix, route in before.items()
+    )
+
+
+def _seconds(text: str) -> float:
+    """`11:53:10.624` as seconds of the day."""
+    hours, minutes, seconds = text.split(":")
+    return (int(hours) * 60 + int(minutes)) * 60 + float(seconds)
 
 
 class Bird:
