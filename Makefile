@@ -40,17 +40,17 @@ check: $(STAMP)
 	$(BIN)/python scripts/check-links
 
 unit: $(STAMP)
-	$(PYTEST) -q tests/unit
+	$(PYTEST) -q -n 2 tests/unit
 
 contract: $(STAMP)
 	$(PYTEST) -q tests/contract
 
 functional: $(STAMP)
-	$(PYTEST) -q tests/functional
+	$(PYTEST) -q -n 3 --dist loadfile tests/functional
 
-# In the order of the files: labs are big, and those of one topology belong together.
+# Two at a time, by file and in order: labs are big, and those of one topology belong together.
 e2e: $(STAMP)
-	$(PYTEST) -q -p no:randomly tests/e2e
+	$(PYTEST) -q -n 2 --dist loadfile -p no:randomly tests/e2e
 
 vm: $(STAMP)
 	@if ls tests/vm/test_*.py >/dev/null 2>&1; then $(PYTEST) -q tests/vm; fi
