@@ -18,6 +18,7 @@ from felix_py.agent.state import State, watched_prefixes
 from felix_py.agent.survivors import Survivors
 from felix_py.datastore import concern
 from felix_py.datastore.changes import SyncMailbox
+from felix_py.datastore.compactor import Compactor
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
 from felix_py.datastore.model import NodeName
@@ -99,6 +100,8 @@ def _assemble(
     supervisor.add("kernel", reader.run)
     supervisor.add("loop", loop.run)
     supervisor.add("reporter", reporter.run)
+    period = settings.datastore.compaction_seconds
+    supervisor.add("compactor", Compactor(store, period, lambda: not history.doubt).run)
     return supervisor
 
 

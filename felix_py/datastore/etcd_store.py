@@ -9,10 +9,11 @@ from __future__ import annotations
 import builtins
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 from felix_py.datastore import etcd_messages
-from felix_py.datastore.errors import StoreRefused
+from felix_py.datastore.errors import RevisionCompacted, StoreRefused
 from felix_py.datastore.etcd_channel import Cluster
 from felix_py.datastore.etcd_protobuf import Message, rpc
 from felix_py.datastore.etcd_watch import EtcdWatch
@@ -80,6 +81,16 @@ class EtcdStore:
             )
         )
         return etcd_messages.outcome(transaction, response)
+
+    def compact(self, revision: int) -> None:
+        """Forget the history below this revision; forgotten already is fine."""
+        request = rpc.CompactionRequest(revision=revision)
+        with suppress(RevisionCompacted):
+            self._cluster.write(
+                lambda member, seconds, metadata: member.kv.Compact(
+                    request, timeout=seconds, metadata=metadata
+                )
+            )
 
     def watch(self, prefixes: Sequence[str], after_revision: int) -> EtcdWatch:
         """Every change of these prefixes after this revision; errors come from its `next`."""

@@ -20,6 +20,8 @@ HOSTS = f"{IPAM}host/"
 VIRTUAL = f"{IPAM}virtual/"
 OWN = "/felix-py/v1/"
 OWN_NODES = f"{OWN}nodes/"
+COMPACTED = f"{OWN}compacted"
+"""Up to where history was forgotten last (compactor.py)."""
 
 NAMESPACED = frozenset({Kind.WORKLOAD_ENDPOINT})
 

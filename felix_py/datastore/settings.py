@@ -21,3 +21,6 @@ class DatastoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """A file whose first line is the password; never written to a log."""
     timeout_seconds: float = 5.0
     """The bound of every single call."""
+    compaction_seconds: int = 0
+    """Have the nodes forget etcd's history older than this, one of them at a time; 0: etcd compacts
+    itself (--auto-compaction-retention), or somebody else does."""

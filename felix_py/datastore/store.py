@@ -159,6 +159,10 @@ class Store(Protocol):
         """One atomic step. StoreAway means: it may have happened, it may still happen."""
         ...
 
+    def compact(self, revision: int) -> None:
+        """Forget the history below this revision; forgotten already is fine."""
+        ...
+
     def watch(self, prefixes: Sequence[str], after_revision: int) -> Watch:
         """Every change of these prefixes after this revision, in the order of revisions."""
         ...
