@@ -13,8 +13,7 @@ from bgp.exabgp_files import ConfigFiles
 from bgp.exabgp_process import ExabgpProcess
 from bgp.exabgp_watch import Watch
 from bgp.fib import Fib
-from bgp.inbox import Bell, RingingMailbox, RingingStream
-from bgp.kernel_hints import KernelHints, KernelReader
+from bgp.inbox import MAX_EVENTS, Bell, RingingMailbox, RingingStream
 from bgp.launcher_client import LauncherClient
 from bgp.learned import Learned
 from bgp.loop import Inputs, Loop, Parts
@@ -22,7 +21,7 @@ from bgp.model import Event
 from bgp.relay_client import RelayClient
 from bgp.reporting import Publisher, Reporting
 from bgp.rib_in import RibIn
-from bgp.routing import Routing
+from bgp.routing import QUIET, Routing
 from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.settings import AgentSettings
@@ -38,6 +37,7 @@ from felix_py.datastore.keys import Key
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
+from felix_py.kernel.hints import Hints, KernelReader
 from felix_py.kernel.ownership import BGP
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_table import RouteTable
@@ -46,9 +46,6 @@ from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
 from felix_py.runtime.supervisor import Supervisor
 from felix_py.runtime.version import VERSION
-
-MAX_EVENTS = 500_000
-"""Events of ExaBGP not yet looked at; beyond that everything is asked for again."""
 
 
 def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Supervisor:
@@ -59,7 +56,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     kernel = resources.enter_context(Pyroute2Kernel())
     mailbox: SyncMailbox = RingingMailbox[Key | StoreStateKey, Change | StoreState](bell)
     events = RingingStream[Event](bell, MAX_EVENTS)
-    hints, history = KernelHints(), History(run_dir, DAEMON)
+    hints, history = Hints(), History(run_dir, DAEMON)
     client = RelayClient(f"{run_dir}/bgp/relay.sock", events)
     rib = RibIn()
     publisher = Publisher(StatusBoard(store, me, DAEMON))
@@ -95,7 +92,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         concerns=concern.of_node(me),
     )
     supervisor.add("syncer", syncer.run)
-    supervisor.add("kernel", KernelReader(kernel, hints, bell.ring).run)
+    supervisor.add("kernel", KernelReader(kernel, hints, bell.ring, QUIET).run)
     supervisor.add("relay", client.run)
     supervisor.add("publisher", publisher.run)
     supervisor.add("loop", loop.run)

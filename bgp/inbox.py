@@ -9,6 +9,9 @@ from typing import TypeVar
 from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.stream import Stream
 
+MAX_EVENTS = 500_000
+"""Events of ExaBGP not yet looked at; beyond that everything is asked for again."""
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 T = TypeVar("T")

@@ -8,12 +8,13 @@ import structlog
 
 from bgp.calc.learned_routes import Refusal
 from bgp.fib import Fib
-from bgp.kernel_hints import KernelHints, Look
 from bgp.learned import Learned
 from bgp.model import IPAddress, IPNetwork
 from bgp.rib_in import RibIn
 from bgp.state import Dirty, Snapshot
 from bgp.underlay import UnderlayReader, touches_underlay
+from felix_py.kernel.hints import Hints, Look
+from felix_py.kernel.ownership import FELIX
 from felix_py.runtime.schedule import Backoff, Interval, Retry
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,9 @@ RELIST_SECONDS = 60.0
 RECHECK_SECONDS = 0.4
 """After a link changed everything is read once more: the kernel drops the IPv4 routes of a link that
 goes down without saying so, even when the link is back before we look."""
+
+QUIET = frozenset({FELIX.route_protocol})
+"""Pods' routes are felix's, and no next hop goes through them: their changes are nothing to us."""
 
 
 class Routing:
@@ -34,7 +38,7 @@ class Routing:
         learned: Learned,
         fib: Fib,
         underlay: UnderlayReader,
-        hints: KernelHints,
+        hints: Hints,
         *,
         keep_seconds: float,
     ) -> None:
@@ -102,14 +106,14 @@ class Routing:
     def _look(self, snapshot: Snapshot, now: float) -> bool:
         """Read what the kernel changed; True when this host's own addresses are others now."""
         look = self._due(now)
-        if look.links or look.all_routes or self._moves(look.prefixes, snapshot):
+        if look.topology or look.all_routes or self._moves(look.prefixes, snapshot):
             before = self._underlay.addresses
             if self._fib.stand_on(self._underlay.read()):
                 self._to_apply = True
             addresses_changed = before != self._underlay.addresses
         else:
             addresses_changed = False
-        if look.links or look.all_routes:
+        if look.topology or look.all_routes:
             self._fib.note(frozenset())
             self._to_apply = True
         elif look.prefixes:
@@ -119,13 +123,13 @@ class Routing:
 
     def _due(self, now: float) -> Look:
         look = self._hints.take()
-        if look.links and self._recheck_at is None:
+        if look.topology and self._recheck_at is None:
             self._recheck_at = now + RECHECK_SECONDS
         elif self._recheck_at is not None and now >= self._recheck_at:
             self._recheck_at = None
             return Look(links=True)
         if self._relist.due(now):
-            return Look(links=look.links, all_routes=True, prefixes=look.prefixes)
+            return Look(links=look.topology, all_routes=True, prefixes=look.prefixes)
         return look
 
     def _moves(self, prefixes: frozenset[IPNetwork], snapshot: Snapshot) -> bool:

@@ -11,7 +11,6 @@ import structlog
 from felix_py.agent import status
 from felix_py.agent.calc.node_address import HostView, detect
 from felix_py.agent.calc.node_object import AddressWish, holder_of, recorded_in
-from felix_py.agent.hints import Hints, Look
 from felix_py.agent.managers import HostManager, LinkManager, RouteManager
 from felix_py.agent.reporter import NodeWish, Reporter
 from felix_py.agent.snapshot import Dirty
@@ -19,6 +18,7 @@ from felix_py.agent.state import State
 from felix_py.agent.survivors import Survivors, lasting
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.hints import Hints, Look
 from felix_py.kernel.model import Address, Link, Route
 from felix_py.kernel.port import Kernel
 from felix_py.runtime.clock import Clock

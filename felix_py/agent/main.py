@@ -9,7 +9,6 @@ from contextlib import ExitStack
 import structlog
 
 from felix_py.agent import status
-from felix_py.agent.hints import Hints, KernelReader
 from felix_py.agent.loop import Loop, Managers, Outlets
 from felix_py.agent.managers import HostManager, LinkManager, RouteManager
 from felix_py.agent.reporter import Reporter
@@ -25,8 +24,9 @@ from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel import pod_records
+from felix_py.kernel.hints import Hints, KernelReader
 from felix_py.kernel.link_settings import LinkSettingsDriver
-from felix_py.kernel.ownership import FELIX
+from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_table import RouteTable
 from felix_py.runtime import logs, metrics, node_name, status_file
@@ -68,7 +68,8 @@ def _assemble(
     kernel = resources.enter_context(Pyroute2Kernel())
     mailbox: SyncMailbox = Mailbox()
     hints = Hints()
-    reader = KernelReader(kernel, hints, mailbox.wake)
+    # Learned routes are the other agent's and come by the ten thousand.
+    reader = KernelReader(kernel, hints, mailbox.wake, frozenset({BGP.route_protocol}))
     history = History(run_dir, status.DAEMON)
     reporter = Reporter(store, me, StatusBoard(store, me, status.DAEMON), clock)
     loop = Loop(

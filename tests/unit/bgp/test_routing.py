@@ -11,13 +11,13 @@ import pytest
 from bgp.calc.next_hops import Underlay
 from bgp.calc.terms import Policy
 from bgp.fib import Fib
-from bgp.kernel_hints import KernelHints
 from bgp.learned import Learned
 from bgp.model import EndOfRib, Family, IPNetwork, PathsReceived, PeerUp
 from bgp.rib_in import RibIn
 from bgp.routing import RECHECK_SECONDS, RELIST_SECONDS, Routing
 from bgp.state import Dirty
 from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.hints import Hints
 from felix_py.kernel.model import Hint, RouteKey
 from tests.support.bgp_cluster import node, path, peering, pool, snapshot
 from tests.unit.bgp.world import MemoryTable, OneLink
@@ -63,7 +63,7 @@ class Bench:
     """A started Routing with one peer that is up."""
 
     def __init__(self) -> None:
-        self.table, self.reader, self.hints, self.rib = Table(), Reader(), KernelHints(), RibIn()
+        self.table, self.reader, self.hints, self.rib = Table(), Reader(), Hints(), RibIn()
         self.rib.expect([peering("10.0.0.2")], 0)
         self.rib.handle(PeerUp(PEER), 0)
         self.routing = Routing(

@@ -23,7 +23,6 @@ from bgp.exabgp_process import ExabgpProcess
 from bgp.exabgp_watch import Watch
 from bgp.fib import Fib
 from bgp.inbox import Bell
-from bgp.kernel_hints import KernelHints
 from bgp.learned import Learned
 from bgp.loop import Inputs, Loop, Parts
 from bgp.model import (
@@ -54,6 +53,7 @@ from felix_py.datastore.changes import STORE_STATE, Change, StoreState, SyncMail
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import Stored, Value
 from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.hints import Hints
 from felix_py.kernel.model import Link, NextHop, Route, RouteKey, Scope
 from felix_py.runtime.clock import FakeClock
 from felix_py.runtime.health import Health
@@ -349,7 +349,7 @@ class Agent:
             self.learned,
             Fib(world.table),  # type: ignore[arg-type]
             OneLink(),  # type: ignore[arg-type]
-            KernelHints(),
+            Hints(),
             keep_seconds=120,
         )
         exabgp, clock = world.exabgp, world.clock

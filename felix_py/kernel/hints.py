@@ -10,7 +10,6 @@ import structlog
 
 from felix_py.kernel.errors import EventsLost
 from felix_py.kernel.model import Hint, IPNetwork
-from felix_py.kernel.ownership import BGP
 from felix_py.kernel.port import Kernel, Monitor
 
 log = structlog.get_logger(__name__)
@@ -22,10 +21,6 @@ MAX_PREFIXES = 4096
 """Changed routes remembered by prefix; beyond that all routes are read again, which is cheaper."""
 
 
-QUIET = frozenset({BGP.route_protocol})
-"""Learned routes are the other agent's and come by the ten thousand."""
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """What to read from the kernel again."""
@@ -35,6 +30,11 @@ class Look:
     settings: bool = False
     all_routes: bool = False
     prefixes: frozenset[IPNetwork] = frozenset()
+
+    @property
+    def topology(self) -> bool:
+        """Links or addresses changed: with them the kernel may have dropped routes without a word."""
+        return self.links or self.addresses
 
 
 EVERYTHING = Look(links=True, addresses=True, settings=True, all_routes=True)
@@ -86,13 +86,19 @@ class Hints:
 
 
 class KernelReader:
-    """The thread that reads netlink events into Hints and wakes the loop."""
+    """The thread that reads netlink events into Hints and wakes the loop.
 
-    def __init__(self, kernel: Kernel, hints: Hints, wake: Callable[[], None]) -> None:
+    `quiet`: route protocols whose changes are nothing to the reader's daemon.
+    """
+
+    def __init__(
+        self, kernel: Kernel, hints: Hints, wake: Callable[[], None], quiet: frozenset[int]
+    ) -> None:
         self._kernel = kernel
         self._hints = hints
         self._wake = wake
-        self._monitor: Monitor = kernel.watch(QUIET)
+        self._quiet = quiet
+        self._monitor: Monitor = kernel.watch(quiet)
 
     def run(self, stop: threading.Event) -> None:
         """Read until told to stop. After lost events it starts over and has everything read."""
@@ -108,7 +114,7 @@ class KernelReader:
         except EventsLost:
             log.warning("kernel events lost, reading everything again")
             self._monitor.close()
-            self._monitor = self._kernel.watch(QUIET)
+            self._monitor = self._kernel.watch(self._quiet)
             self._hints.everything()
             self._wake()
             return
