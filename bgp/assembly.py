@@ -57,8 +57,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     mailbox: SyncMailbox = RingingMailbox[Key | StoreStateKey, Change | StoreState](bell)
     events = RingingStream[Event](bell, MAX_EVENTS)
     hints, history = Hints(), History(run_dir, DAEMON)
-    client = RelayClient(f"{run_dir}/bgp/relay.sock", events)
-    rib = RibIn()
+    client, rib = RelayClient(f"{run_dir}/bgp/relay.sock", events), RibIn()
     publisher = Publisher(StatusBoard(store, me, DAEMON))
     identity = Identity(me, os.getpid(), VERSION, clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ"))
     routing = Routing(
@@ -72,7 +71,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     reporting = Reporting(
         identity, clock, lambda said: status_file.write(run_dir, DAEMON, said), publisher.publish
     )
-    secrets = SecretFiles(settings.bgp.secrets_dir)
+    supervisor, secrets = Supervisor(), SecretFiles(settings.bgp.secrets_dir)
     loop = Loop(
         Inputs(bell, mailbox, events, lambda: client.connected, client.reconnect, secrets),
         State(me),
@@ -81,7 +80,6 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         clock,
         Health(clock),
     )
-    supervisor = Supervisor()
     syncer = Syncer(
         store,
         watched_prefixes(me),
