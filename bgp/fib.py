@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
-from felix_py.kernel.route_table import RouteTable
-
 from bgp.calc.next_hops import Resolution, Underlay, Unresolved
 from bgp.learned import NextHops
 from bgp.model import IPAddress, IPNetwork
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Route, RouteKey
 from felix_py.kernel.ownership import BGP
+from felix_py.kernel.route_table import RouteTable
 
 EXAMPLES = 5
 """How many routes of each trouble are named."""

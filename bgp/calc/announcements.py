@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from felix_py.datastore.calc.pools import pool_for
-
 from bgp.calc.configuration import effective
 from bgp.model import Attributes, IPNetwork, Peering
+from felix_py.datastore.calc.pools import pool_for
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from felix_py.datastore.selectors import SelectorError, parse
-
 from bgp.calc.configuration import DEFAULT_PORT, as_of, effective
 from bgp.model import Family, IPAddress, Peering
 from felix_py.datastore.model import BGPConfiguration, BGPPeer, Node, NodeName
+from felix_py.datastore.selectors import SelectorError, parse
 
 DEFAULT_RESTART_SECONDS = 120
 MAX_RESTART_SECONDS = 4095
