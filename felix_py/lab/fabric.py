@@ -9,6 +9,8 @@ default route is through its ToR, and pods never leave by the management network
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from felix_py.lab import namespaces
 from felix_py.lab.addressing import (
     etcd_address,
@@ -82,6 +84,17 @@ def plug_node(home: Home, topology: Topology, node: str) -> None:
         [f"address add {management_address(topology, node)} dev mgmt0", "link set mgmt0 up"],
     )
     _address(home, topology, node, str(node_address(topology, node)))
+
+
+def unplug_node(home: Home, topology: Topology, node: str) -> None:
+    """Take both cables away at their far ends; absent is fine.
+
+    The kernel removes a dead namespace's interfaces, and with them their peers, some time after the
+    namespace is gone; until then the names would be taken.
+    """
+    for machine in (topology.rack_of(node).tor.name, ETCD):
+        with suppress(LabError):
+            namespaces.batch(home.netns(machine), [f"link delete {node}"])
 
 
 def link_between(topology: Topology, one: str, other: str) -> tuple[str, str]:

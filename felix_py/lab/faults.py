@@ -56,6 +56,7 @@ def whole_node(home: Home, topology: Topology, name: str) -> None:
     hosted = [pod for pod in pods.every(home) if pod.node == name]
     for pod in hosted:
         Machine(home, name).forget(f"pod-{pod.name}")
+    fabric.unplug_node(home, topology, name)
     for netns in (home.netns(name), *(pod.netns for pod in hosted)):
         namespaces.delete(netns)
     Machine(home, name).empty_run_dir()
@@ -97,6 +98,9 @@ def _take_back(home: Home, topology: Topology, fault: dict[str, Any]) -> str:
             return f"{machine}: {fault['interface']} is up again"
         case _:
             hosted = [pod for pod in pods.every(home) if pod.node == machine]
+            # A heal that failed half-way is done again from the start.
+            fabric.unplug_node(home, topology, machine)
+            namespaces.delete(home.netns(machine))
             node.start(home, topology, machine)
             for pod in hosted:
                 _add_again(home, pod)
