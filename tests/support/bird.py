@@ -75,8 +75,8 @@ class Bird:
     def _socket(self) -> Path:
         return self.directory / "bird.ctl"
 
-    def start(self) -> None:
-        """Start it and wait until birdc answers."""
+    def start(self, *, recovering: bool = False) -> None:
+        """Start it and wait until birdc answers. `recovering`: after a crash, as a restarting speaker."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "bird.conf").write_text(self._configuration)
         bird = shutil.which("bird") or "/usr/sbin/bird"
@@ -85,7 +85,7 @@ class Bird:
             netns.command(
                 self.namespace,
                 bird, "-f", "-c", str(self.directory / "bird.conf"), "-s", str(self._socket),
-                "-P", str(self.directory / "bird.pid"),
+                "-P", str(self.directory / "bird.pid"), *(["-R"] if recovering else []),
             ),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -158,8 +158,13 @@ def test_a_peer_with_graceful_restart_keeps_its_routes_while_it_restarts(machine
     machine.until(lambda: states(machine)["10.99.0.2"] == "down")
     assert machine.learned() == {THEIRS: "10.99.0.2"}
     assert machine.status["sessions"][0]["stale"] == 1
-    bird.start()
-    machine.until(lambda: machine.status["sessions"][0]["stale"] == 0, 30)
+    bird.start(recovering=True)
+
+    def kept_until_told_again() -> bool:
+        assert machine.learned() == {THEIRS: "10.99.0.2"}
+        return bool(machine.status["sessions"][0]["stale"] == 0)
+
+    machine.until(kept_until_told_again, 30)
     assert machine.learned() == {THEIRS: "10.99.0.2"}
 
 
