@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(240)]
 
 RESOURCES = "/calico/resources/v3/projectcalico.org/"
 SECONDS = 20.0
-"""A bound for slow machines; `python -m bench.edits` measures how long it really takes."""
+"""A bound for slow machines; nothing is timed here."""
 DAEMONS = ("felix", "bgp", "cni", "exabgp", "relay", "launcher")
 
 
