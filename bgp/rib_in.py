@@ -136,11 +136,6 @@ class RibIn:
         """Every prefix that some peer has a path to."""
         return self._holders.keys()
 
-    def prefixes_of(self, peer: IPAddress) -> Iterable[IPNetwork]:
-        """Every prefix that this peer has a path to."""
-        known = self._peers.get(peer)
-        return () if known is None else known.paths.keys()
-
     def peers(self) -> Mapping[IPAddress, Peer]:
         """Every expected peer; to be read only."""
         return self._peers

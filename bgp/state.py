@@ -31,7 +31,6 @@ from felix_py.datastore.model import (
     BGPPeer,
     Block,
     BlockAffinity,
-    IPAddress,
     IPNetwork,
     IPPool,
     Kind,
@@ -224,9 +223,3 @@ def _as_bgp_sees(node: Node | None) -> tuple[object, ...] | None:
 def _origin(node: Node | None) -> tuple[object, ...] | None:
     """By what a path is recognised as this node's."""
     return None if node is None else (node.ipv4_address, node.ipv6_address, node.as_number)
-
-
-def address_of(node: Node, version: int) -> IPAddress | None:
-    """The address a node's sessions of this IP version use, None when it has none."""
-    interface = node.ipv4_address if version == 4 else node.ipv6_address
-    return None if interface is None else interface.ip
