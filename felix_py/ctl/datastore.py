@@ -7,12 +7,11 @@ import secrets
 from felix_py.ctl.connection import Session
 from felix_py.ctl.errors import CommandError
 from felix_py.datastore.codec import decode
-from felix_py.datastore.codec_json import dumps
-from felix_py.datastore.keys import OWN, ResourceKey
+from felix_py.datastore.identity import ACCEPTED, accept_document
+from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import ClusterInformation, Kind
 from felix_py.datastore.store import ModRevisionIs, Put, Transaction
 
-ACCEPTED = f"{OWN}accepted"
 CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
 
 
@@ -27,15 +26,11 @@ def accept(session: Session) -> str:
                 "ClusterInformation(default): not there or invalid; restore the data, or run "
                 "`felixctl init` if this is to be a new cluster"
             )
-        document = {
-            "clusterGUID": cluster.cluster_guid,
-            "revision": revision,
-            "nonce": secrets.token_hex(16),
-        }
+        accepted = accept_document(cluster.cluster_guid, revision, secrets.token_hex(16))
         outcome = store.transact(
             Transaction(
                 (ModRevisionIs(CLUSTER.path, stored.mod_revision),),
-                (Put(ACCEPTED, dumps(document)),),
+                (Put(ACCEPTED, accepted),),
             )
         )
     if not outcome.succeeded:
