@@ -21,16 +21,16 @@ from felix_py.runtime.clock import Clock
 from felix_py.runtime.errors import FelixPyError, TransientError
 from ipam.batch import Batch, decide
 from ipam.census import Census, Living
-from ipam.choose import Moment
+from ipam.choose import moment_of
 from ipam.commit import Committer, NodeFence, Settled
 from ipam.errors import GaveUp, PoolExhausted
 from ipam.pool import StartIndex, start_index
 from ipam.reader import Reader
 from ipam.regret import give_back
-from ipam.repair import repairs
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Inbox, Ticket
 from ipam.trust import Trust, frozen
+from ipam.upkeep import Upkeep
 from ipam.view import View, watched_prefixes
 
 __all__ = ["MAX_CAS_ATTEMPTS", "Allocator", "watched_prefixes"]
@@ -78,7 +78,7 @@ class Allocator:
         self._commit = Committer(self._view, self._reader, fence)
         self._census = Census(living, clock)
         self._trust = Trust(self._view, clock)
-        self._repair_wanted = True
+        self._upkeep = Upkeep(self._view, self._reader, self._commit, clock)
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
         self._status = self._document()
 
@@ -109,7 +109,7 @@ class Allocator:
         """One round of `run`: wait so long for news, then decide what can be decided."""
         changes = self._mailbox.take_all(timeout_seconds)
         before = self._view.state
-        self._repair_wanted |= self._view.fold(changes)
+        self._upkeep.note(changed=self._view.fold(changes))
         self._census.notice(before, self._view.state)
         self._waiting.extend(self._inbox.take_all())
         self._trust.check()
@@ -147,7 +147,7 @@ class Allocator:
             return RETRY_SECONDS
         if self._waiting:
             return 0.0
-        return RETRY_SECONDS if self._repair_wanted else IDLE_SECONDS
+        return RETRY_SECONDS if self._upkeep.wanted else IDLE_SECONDS
 
     def _turn(self) -> None:
         """Settle, repair, serve: one transaction each at most."""
@@ -162,9 +162,7 @@ class Allocator:
                 self._fail_waiting(frozen(reason))
                 return
             self._reader.read(self._view.unread_blocks())
-            if self._register():
-                if self._repair_wanted:
-                    self._repair_affinities()
+            if self._register() and self._upkeep.work():
                 self._serve()
         except (TransientError, StoreRefused) as error:
             log.warning("no decision now, requests refused", reason=str(error))
@@ -235,8 +233,7 @@ class Allocator:
 
     def _decided(self, tickets: list[Ticket]) -> Batch[Ticket]:
         """The batch with all it had to read. What still misses facts after that waits."""
-        wall = self._clock.wall()
-        moment = Moment(wall, int(wall.timestamp() * 1e9))
+        moment = moment_of(self._clock.wall())
         for _ in range(MAX_READS):
             batch = decide(self._view, tickets, moment)
             if not batch.missing:
@@ -277,17 +274,6 @@ class Allocator:
         if back is not None:
             log.info("lease given back, its caller has gone", handle=back.handle_id)
             self._waiting.appendleft(Ticket(back, float("inf")))
-
-    def _repair_affinities(self) -> None:
-        """Put our own half-way affinities right; what cannot be decided now is tried again."""
-        planned = repairs(self._view)
-        self._repair_wanted = planned is not None
-        if planned is None:
-            return
-        draft, decided = planned
-        settled = self._commit.commit(Batch[Ticket](draft))
-        if settled.revision is not None:
-            log.info("affinities repaired", decided=decided)
 
     def _fail_waiting(self, error: Exception) -> None:
         tickets, self._waiting = list(self._waiting), deque()

@@ -52,6 +52,11 @@ class Moment:
     sequence: int
 
 
+def moment_of(wall: datetime) -> Moment:
+    """The moment of a decision that is taken now."""
+    return Moment(wall, int(wall.timestamp() * 1e9))
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """How many addresses of one IP version, from which pools, for whom."""

@@ -17,8 +17,9 @@ from felix_py.runtime.metrics import IPAM_TRANSACTIONS
 from ipam.batch import Batch
 from ipam.draft import Draft, Written, store_writes
 from ipam.reader import Reader
+from ipam.seen import Seen
 from ipam.tickets import Ticket
-from ipam.view import Seen, View
+from ipam.view import View
 
 
 class NodeFence(Protocol):

@@ -32,7 +32,8 @@ from felix_py.datastore.store import (
     Write,
 )
 from ipam import block as blocks
-from ipam.view import ABSENT, RESERVATIONS, UNREADABLE, Seen, View
+from ipam.seen import ABSENT, UNREADABLE, Seen
+from ipam.view import RESERVATIONS, View
 
 Planned = Block | BlockAffinity | Handle | bytes | None
 """What a key shall hold; None: it shall be absent."""

@@ -12,7 +12,8 @@ from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPNetwork, IPPool, Kind
 from ipam.draft import MissingFacts
 from ipam.pool import Leftovers
-from ipam.view import ABSENT, View
+from ipam.seen import ABSENT
+from ipam.view import View
 
 
 def overlapping(view: View, pool: IPPool, cidr: IPNetwork) -> IPNetwork | None:

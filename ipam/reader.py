@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from felix_py.datastore.keys import BlockKey, Key, block_prefix, parse
 from felix_py.datastore.store import MAX_OPERATIONS, KeyValue, Store
 from ipam.draft import MissingFacts
-from ipam.view import RESERVATIONS, View, seen
+from ipam.seen import seen
+from ipam.view import RESERVATIONS, View
 
 
 class Reader:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from felix_py.datastore import codec
 from felix_py.datastore.changes import NOT_YET, STORE_STATE, Change, StoreState, StoreStateKey
 from felix_py.datastore.keys import (
     AffinityKey,
@@ -26,7 +25,6 @@ from felix_py.datastore.model import (
     Block,
     BlockAffinity,
     ClusterInformation,
-    Invalid,
     IPAMConfig,
     IPNetwork,
     IPPool,
@@ -35,10 +33,9 @@ from felix_py.datastore.model import (
     Node,
     NodeName,
     PoolName,
-    Value,
 )
-from felix_py.datastore.store import KeyValue
 from ipam.pool import Leftovers, StartIndex, start_index
+from ipam.seen import ABSENT, UNREADABLE, Seen
 
 CONFIG = IPAMConfigKey()
 CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
@@ -58,45 +55,6 @@ def watched_prefixes(node: NodeName) -> tuple[str, ...]:
         ResourceKey(Kind.NODE, node).path,
         affinity_prefix(node),
         CLUSTER.path,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A key as we last knew it. `mod_revision` 0: absent; a value of None besides: unreadable.
-
-    as_of: the revision at which this was known; a watch event from before it is old news.
-    """
-
-    value: Value | None = None
-    raw: bytes = b""
-    mod_revision: int = 0
-    create_revision: int = 0
-    as_of: int = 0
-
-    @property
-    def exists(self) -> bool:
-        """True when the key is there, readable or not."""
-        return self.mod_revision != 0
-
-
-UNREADABLE = -1
-"""The mod_revision of a watched key whose value is invalid: it must be read before it is compared."""
-
-ABSENT = Seen()
-
-
-def seen(key: Key, found: KeyValue | None, as_of: int) -> Seen:
-    """What a read of a key says."""
-    if found is None:
-        return Seen(as_of=as_of)
-    value = codec.decode(key, found.value)
-    return Seen(
-        None if isinstance(value, Invalid) else value,
-        found.value,
-        found.mod_revision,
-        found.create_revision,
-        as_of,
     )
 
 

@@ -14,7 +14,8 @@ from felix_py.datastore.model import (
     NodeName,
     Stored,
 )
-from ipam.view import CONFIG, MAX_REMEMBERED, UNREADABLE, Seen, View
+from ipam.seen import UNREADABLE, Seen
+from ipam.view import CONFIG, MAX_REMEMBERED, View
 
 KEY = AffinityKey(NodeName("a"), ip_network("10.0.0.0/29"))
 CONFIRMED = BlockAffinity(AffinityState.CONFIRMED)
