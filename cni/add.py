@@ -47,7 +47,7 @@ def add(
         if lease.fresh:
             undo.callback(_give_back, attachments, request, names)
         wanted = attachments.network_of(
-            request, names, tuple(leased.address for leased in lease.addresses)
+            request, names, tuple(leased.address for leased in lease.addresses), standing
         )
         if not _stands(attachments, wanted, standing, namespace):
             _build(attachments, (request, names, wanted), (standing, namespace), undo)
@@ -73,7 +73,8 @@ def _build(
         attachments.veths.remove(standing.index)
         before = attachments.records.of_link(names.host_link)
         attachments.veths.forget_connections(before.ip_addresses if before else ())
-    attachments.records.write(record_of(request, names, wanted.addresses))
+    fixed = attachments.mtus.fixed(request)
+    attachments.records.write(record_of(request, names, wanted.addresses, fixed))
     undo.callback(attachments.records.remove, names.handle)
     attachments.veths.build(wanted, namespace, undo)
 

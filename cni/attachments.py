@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cni.endpoint import profiles
+from cni.mtu import NodeMtu
 from cni.naming import Names
 from cni.pending import PendingDels
 from cni.records import Record, Records
@@ -45,18 +46,27 @@ class Attachments:
     records: Records
     pending: PendingDels
     clock: Clock
-    mtu: int
+    mtus: NodeMtu
 
     def network_of(
-        self, request: Request, names: Names, addresses: tuple[IPAddress, ...]
+        self,
+        request: Request,
+        names: Names,
+        addresses: tuple[IPAddress, ...],
+        standing: Link | None,
     ) -> PodNetwork:
-        """What the pod's network shall be with these addresses."""
+        """What the pod's network shall be with these addresses.
+
+        A link that stands keeps the MTU it was made with, unless somebody fixed another: what felix
+        finds right may have changed since, and a repeated ADD or CHECK must not break a running pod.
+        """
+        kept = standing.mtu if standing is not None and standing.alias == names.handle else 0
         return PodNetwork(
             handle=names.handle,
             host_link=names.host_link,
             ifname=request.ifname,
             mac=names.mac,
-            mtu=request.conf.mtu or self.mtu,
+            mtu=self.mtus.fixed(request) or kept or self.mtus.found(),
             addresses=addresses,
         )
 
@@ -80,8 +90,10 @@ def is_own_link(link: Link, handle: HandleId, record: Record | None) -> bool:
     return record is not None and record.handle == handle
 
 
-def record_of(request: Request, names: Names, addresses: tuple[IPAddress, ...]) -> Record:
-    """The record that is written before the link."""
+def record_of(
+    request: Request, names: Names, addresses: tuple[IPAddress, ...], mtu: int = 0
+) -> Record:
+    """The record that is written before the link; `mtu`: fixed by configuration, else 0."""
     pod = request.pod
     return Record(
         host_link=names.host_link,
@@ -96,4 +108,6 @@ def record_of(request: Request, names: Names, addresses: tuple[IPAddress, ...]) 
         mac=names.mac,
         profiles=tuple(profiles(request)),
         labels={} if pod else request.conf.labels,
+        netns=request.netns,
+        mtu=mtu,
     )

@@ -21,7 +21,8 @@ def check(attachments: Attachments, request: Request, names: Names, descriptor: 
     record = attachments.records.of_link(names.host_link)
     if record is None or record.handle != names.handle:
         raise UnknownContainer(f"{names.handle}: not attached on this node")
-    wanted = attachments.network_of(request, names, record.ip_addresses)
+    standing = attachments.veths.find(names.host_link)
+    wanted = attachments.network_of(request, names, record.ip_addresses, standing)
     differences = attachments.veths.differences(wanted, namespace)
     differences += _prev_result_differences(request, record)
     differences += _endpoint_differences(attachments, request, record)

@@ -11,6 +11,7 @@ import structlog
 from cni.attachments import Attachments
 from cni.install import install
 from cni.living import Living
+from cni.mtu import NodeMtu
 from cni.owner import Owner
 from cni.pending import PendingDels, Settler
 from cni.records import Records
@@ -87,7 +88,7 @@ def assemble(
         records=records,
         pending=PendingDels(settings.node.state_dir),
         clock=clock,
-        mtu=settings.cni.mtu,
+        mtus=NodeMtu(settings.cni.mtu, settings.node.state_dir),
     )
     board = StatusBoard(store, node, DAEMON)
     reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir)

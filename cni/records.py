@@ -37,6 +37,10 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     profiles: tuple[str, ...] = ()
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     """With these three the endpoint can be written again into a store that lost it."""
+    netns: str = ""
+    """Where the runtime keeps the pod's namespace; whoever goes there proves first that it is the one."""
+    mtu: int = 0
+    """The MTU that configuration fixed; 0: what felix finds right."""
 
     @property
     def endpoint(self) -> ResourceKey:

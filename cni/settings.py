@@ -14,8 +14,8 @@ from felix_py.runtime.settings import NodeSettings
 class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The `cni` section."""
 
-    mtu: int = 1500
-    """MTU of pods whose network configuration names none: the uplink's, less any encapsulation."""
+    mtu: int = 0
+    """MTU of pods whose network configuration names none; 0: what felix finds right (<stateDir>/mtu)."""
     socket: str = ""
     """Where the shim finds the server; empty: <runDir>/cni.sock. The shim reads the same variable."""
     bin_dir: str = ""

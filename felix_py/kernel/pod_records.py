@@ -25,6 +25,10 @@ class PodRecord(msgspec.Struct, frozen=True, rename="camel"):
     container_id: str = ""
     namespace: str = ""
     pod: str = ""
+    ifname: str = ""
+    netns: str = ""
+    mtu: int = 0
+    """What configuration fixed; 0: felix's."""
 
     @property
     def networks(self) -> tuple[IPNetwork, ...]:

@@ -12,6 +12,7 @@ import structlog
 
 from cni import service as module
 from cni.attachments import Attachments, record_of
+from cni.mtu import NodeMtu
 from cni.naming import names_of
 from cni.netconf import SUPPORTED_VERSIONS
 from cni.pending import PendingDels
@@ -82,7 +83,7 @@ def attachments(tmp_path: Path, broken: Broken) -> Attachments:
         records=Records(str(tmp_path)),
         pending=PendingDels(str(tmp_path)),
         clock=FakeClock(),
-        mtu=1500,
+        mtus=NodeMtu(0, str(tmp_path)),
     )
 
 
