@@ -10,6 +10,7 @@ import errno
 import socket
 import struct
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self, TypeVar
 
@@ -43,7 +44,9 @@ READ_BYTES = 1 << 16
 
 SOL_NETLINK = 270
 NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 10, 11, 12
-SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+SO_ATTACH_FILTER, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 26, 32, 33
+FILTER = struct.Struct("@HP")
+"""sock_fprog: number of instructions, where they are."""
 ERROR_TEXT = 1
 """NLMSGERR_ATTR_MSG."""
 ERROR_ATTRIBUTES = 16 + 4 + 16
@@ -87,6 +90,13 @@ def open_socket(protocol: int, *, groups: int = 0, strict: bool = True) -> socke
         opened.close()
         raise
     return opened
+
+
+def attach_filter(opened: socket.socket, program: bytes) -> None:
+    """Have the kernel drop what this classic BPF program says. Raises OSError."""
+    code = array("B", program)
+    at, size = code.buffer_info()
+    opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, FILTER.pack(size // 8, at))
 
 
 def parts(datagram: bytes) -> Iterator[_Part]:

@@ -100,3 +100,16 @@ def test_watching_anew_after_every_loss_keeps_nothing_of_the_past(kernel: Pyrout
         for _ in range(20):
             kernel.watch().close()
         assert len(kernel._monitors) == 1
+
+
+def test_our_own_routes_and_quiet_protocols_do_not_even_wake_the_reader(
+    host: Host, kernel: Pyroute2Kernel, watching: NetlinkMonitor
+) -> None:
+    drain(watching)
+    kernel.change_routes([PutRoute(route(number, host.up0)) for number in range(50)])
+    netns.ip(
+        *("route", "add", "192.0.2.0/26", "dev", "up0", "proto", "81"), namespace=host.namespace
+    )
+    assert not watching._poll.poll(100)
+    netns.ip("route", "add", "192.0.2.64/26", "dev", "up0", namespace=host.namespace)
+    assert watching._poll.poll(2000), "somebody else's route does: the control"
