@@ -10,10 +10,20 @@ from pathlib import Path
 
 import msgspec
 
+from felix_py.ctl.remote import DEFAULT_SECONDS, Remote
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.settings import DatastoreSettings
 from felix_py.datastore.store import Store
 from felix_py.runtime.settings import DEFAULT_FILE, NodeSettings, load
+
+
+class OtherNodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The `ctl` section: how felixctl runs itself on another node (remote.py)."""
+
+    via: str = ""
+    """A command such as "ssh {node}" or "ssh root@{address}"; empty: other nodes are not asked."""
+    timeout_seconds: float = DEFAULT_SECONDS
+    """The bound of each question."""
 
 
 class CtlSettings(msgspec.Struct, frozen=True):
@@ -21,6 +31,7 @@ class CtlSettings(msgspec.Struct, frozen=True):
 
     node: NodeSettings = NodeSettings()
     datastore: DatastoreSettings = DatastoreSettings()
+    ctl: OtherNodes = OtherNodes()
 
 
 class Session:
@@ -41,6 +52,11 @@ class Session:
             yield store
         finally:
             store.close()
+
+    def remote(self, via: str = "") -> Remote:
+        """The way to other nodes: as the command line says, else as the settings do."""
+        others = self.settings().ctl
+        return Remote(via or others.via, others.timeout_seconds)
 
     def node_name(self) -> str:
         """This node's name, without fixing it: as configured, as kept, else the host's."""

@@ -136,7 +136,7 @@ class RouteReader:
             U32.unpack(found[RTA_PRIORITY])[0] if RTA_PRIORITY in found else 0,
             protocol,
             route_kind,
-            () if route_kind is RouteKind.BLACKHOLE else _next_hops(found, flags),
+            () if route_kind is RouteKind.BLACKHOLE else next_hops(found, flags),
             Scope.UNIVERSE if family == AF_INET6 else _SCOPES.get(scope, Scope.UNIVERSE),
             address(found[RTA_PREFSRC]) if RTA_PREFSRC in found else None,
         )
@@ -163,7 +163,8 @@ def _destination(data: bytes, offset: int, end: int) -> tuple[int, int]:
     return end, end
 
 
-def _next_hops(found: dict[int, bytes], flags: int) -> tuple[NextHop, ...]:
+def next_hops(found: dict[int, bytes], flags: int) -> tuple[NextHop, ...]:
+    """The next hops among a route's attributes, sorted."""
     if RTA_MULTIPATH in found:
         return in_order(_multipath(found[RTA_MULTIPATH]))
     if RTA_OIF not in found:

@@ -1,0 +1,1 @@
+"""Pure: what felixctl concludes from what it collected."""

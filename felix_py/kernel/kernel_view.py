@@ -1,0 +1,120 @@
+"""Looks at this host's network stack for people and checks; changes nothing.
+
+What the daemons keep goes through port.Kernel; here is what only a diagnosis asks: which route one packet
+takes, neighbours, forwarding entries, tunnels' parameters, nftables' tables.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from felix_py.kernel.conntrack import NETLINK_NETFILTER
+from felix_py.kernel.errors import KernelRefused
+from felix_py.kernel.link_dump import link_dump_request
+from felix_py.kernel.namespace import entered_by_name
+from felix_py.kernel.neighbour_dump import (
+    ForwardingEntry,
+    NeighbourEntry,
+    forwarding_dump_request,
+    neighbour_dump_request,
+    read_forwarding,
+    read_neighbour,
+)
+from felix_py.kernel.netlink_format import Message, attributes, c_string
+from felix_py.kernel.netlink_wire import NetlinkSocket
+from felix_py.kernel.route_lookup import Match, Question, lookup_request, read_match
+from felix_py.kernel.tunnel_dump import TunnelDetail, read_tunnel
+
+NFT_GETTABLE, NFT_GETCHAIN, NFT_GETSET = 0x0A01, 0x0A04, 0x0A0A
+"""NFNL_SUBSYS_NFTABLES << 8 with NFT_MSG_GETTABLE, _GETCHAIN, _GETSET (nf_tables.h)."""
+NFTA_TABLE, NFTA_CHAIN_NAME, NFTA_SET_NAME = 1, 3, 2
+NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+NFT_BODY = 16 + 4
+"""A netlink and an nfnetlink header: where the attributes start."""
+
+
+@dataclass(frozen=True, slots=True)
+class NftTable:
+    """A table of nftables with the names of its chains and sets."""
+
+    family: str
+    name: str
+    chains: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+
+
+class KernelView:
+    """One look after the other, in the calling process's namespace or one that iproute2 named."""
+
+    def __init__(self, netns: str | None = None) -> None:
+        self._netns = netns
+        with entered_by_name(netns):
+            self._route = NetlinkSocket()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the socket; safe to repeat."""
+        self._route.close()
+
+    def lookup(self, question: Question) -> Match:
+        """The route that the kernel takes. Raises KernelRefused with the packet's own error."""
+        doing = f"look up {question.destination}"
+        return read_match(self._route.ask(doing, [lookup_request(question)]))
+
+    def neighbours(self) -> tuple[NeighbourEntry, ...]:
+        """Every neighbour of both families."""
+        found = self._route.dump("list neighbours", neighbour_dump_request(), read_neighbour)
+        return tuple(found)
+
+    def forwarding(self) -> tuple[ForwardingEntry, ...]:
+        """Every forwarding entry; none where the kernel has neither bridge nor VXLAN."""
+        try:
+            found = self._route.dump("list FDB", forwarding_dump_request(), read_forwarding)
+        except KernelRefused:
+            return ()
+        return tuple(found)
+
+    def tunnels(self) -> dict[int, TunnelDetail]:
+        """Every link's detail by its index."""
+        found = self._route.dump("list tunnels", link_dump_request(), read_tunnel)
+        return {detail.index: detail for detail in found}
+
+    def nft_tables(self) -> tuple[NftTable, ...]:
+        """The tables of nftables. Raises KernelRefused: no privilege, or no nftables here."""
+        try:
+            with entered_by_name(self._netns):
+                opened = NetlinkSocket(NETLINK_NETFILTER, strict=False)
+        except OSError as error:
+            raise KernelRefused("open nftables", error.errno or 0) from error
+        with opened:
+            tables = _names(opened, NFT_GETTABLE, (NFTA_TABLE,))
+            chains = _names(opened, NFT_GETCHAIN, (NFTA_TABLE, NFTA_CHAIN_NAME))
+            sets = _names(opened, NFT_GETSET, (NFTA_TABLE, NFTA_SET_NAME))
+        return tuple(
+            NftTable(family, name, _of(chains, family, name), _of(sets, family, name))
+            for family, name in sorted(tables)
+        )
+
+
+def _of(found: Iterable[tuple[str, ...]], family: str, table: str) -> tuple[str, ...]:
+    return tuple(sorted(item[2] for item in found if item[:2] == (family, table)))
+
+
+def _names(opened: NetlinkSocket, kind: int, wanted: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """(family, name in each wanted attribute) of everything of a kind."""
+
+    def read(data: bytes, start: int, end: int) -> tuple[str, ...]:
+        found = dict(attributes(data[start:end], NFT_BODY))
+        family = NFT_FAMILIES.get(data[start + 16], str(data[start + 16]))
+        return (family, *(c_string(found.get(each, b"")) for each in wanted))
+
+    everything = Message(kind, 0, bytes((socket.AF_UNSPEC, 0, 0, 0)))
+    return opened.dump("list nftables", everything, read)
