@@ -11,7 +11,7 @@ import typer
 from felix_py.ctl import datastore as datastore_verbs
 from felix_py.ctl import get as get_verb
 from felix_py.ctl import init as init_verb
-from felix_py.ctl import ipam_app, output, path_commands, version
+from felix_py.ctl import ipam_app, mtu_app, output, path_commands, version
 from felix_py.ctl import label as label_verb
 from felix_py.ctl import status as status_verb
 from felix_py.ctl import write as write_verbs
@@ -26,6 +26,7 @@ app = typer.Typer(
 datastore_app = typer.Typer(help="The datastore as a whole.", no_args_is_help=True)
 app.add_typer(datastore_app, name="datastore")
 app.add_typer(ipam_app.app, name="ipam")
+app.add_typer(mtu_app.app, name="mtu")
 path_commands.register(app)
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ippool, bgppeer, node, ... or an alias")]
