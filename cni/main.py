@@ -19,6 +19,7 @@ from cni.server import Server
 from cni.service import Service
 from cni.settings import Settings
 from cni.status import DAEMON, ObservedMailbox, Reporter
+from cni.tunnel_devices import TunnelDevices
 from cni.veth import PodVeths
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
@@ -79,7 +80,8 @@ def assemble(
     fence = Fence(store, node, machine_id)
     records = Records(run_dir)
     living = Living(node, records, kernel, clock)
-    allocator = Allocator(store, fence, node, mailbox, clock, living=living)
+    devices = TunnelDevices(kernel)
+    allocator = Allocator(store, fence, node, mailbox, clock, living=living, devices=devices)
     attachments = Attachments(
         node=node,
         addresses=allocator,

@@ -100,6 +100,7 @@ class Reporter:
         state = self.mailbox.store_state
         reason, allocator = self.why_not(), dict(self.allocator_status())
         unregistered = [str(each) for each in allocator.get("unregistered", ())]
+        tunnels = [f"no tunnel address: {each}" for each in allocator.get("noTunnelAddress", ())]
         return {
             "daemon": DAEMON,
             "node": self.attachments.node,
@@ -115,7 +116,7 @@ class Reporter:
             "invalid": [
                 {"key": path, "reason": why} for path, why in sorted(self.mailbox.invalid.items())
             ],
-            "warnings": [*([] if reason is None else [reason]), *unregistered],
+            "warnings": [*([] if reason is None else [reason]), *unregistered, *tunnels],
             "attachments": len(self.attachments.records),
             "pendingDels": len(self.attachments.pending),
             "ipam": allocator,

@@ -38,10 +38,13 @@ from felix_py.datastore.model import (
 from felix_py.datastore.store import Delete, KeyValue, ModRevisionIs, Put, Transaction
 from ipam import block as blocks
 from ipam.block import Give
+from ipam.decide import release
 from ipam.draft import Draft, Unreadable
 from ipam.errors import BadRequest, GaveUp, NotInPool
 from ipam.free import AddressRelease, Freed, free, give_up, release_addresses, tidy_affinity
 from ipam.office import Office
+from ipam.requests import ReleaseRequest
+from ipam.tunnels import handles_of
 
 __all__ = [
     "AddressRelease",
@@ -139,6 +142,8 @@ def remove_node(office: Office, node: NodeName) -> None:
     for key, _ in office.objects(ASSIGNMENT):
         if isinstance(key, BlockKey):
             office.decide(lambda draft, c=key.cidr: _free_held_by(draft, c, node))  # type: ignore[misc]
+    for handle in handles_of(node):
+        office.decide(lambda draft, h=handle: release(draft, ReleaseRequest(h)))  # type: ignore[misc]
     office.delete_unchanged(endpoints)
     release_host_affinities(office, node)
     for item in _things_of(office, node):

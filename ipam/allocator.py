@@ -30,7 +30,7 @@ from ipam.regret import give_back
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Inbox, Ticket
 from ipam.trust import Trust, frozen
-from ipam.upkeep import Upkeep
+from ipam.upkeep import Devices, Upkeep
 from ipam.view import View, watched_prefixes
 
 __all__ = ["MAX_CAS_ATTEMPTS", "Allocator", "watched_prefixes"]
@@ -66,9 +66,11 @@ class Allocator:
         clock: Clock,
         *,
         living: Living = tuple,
+        devices: Devices = dict,
         start_at: StartIndex = start_index,
     ) -> None:
-        """living: what is attached on this node; it is registered before anything is given out."""
+        """living: what is attached on this node; it is registered before anything is given out.
+        devices: the addresses that this host's tunnel devices carry."""
         self._mailbox = mailbox
         self._clock = clock
         self._inbox = Inbox()
@@ -78,7 +80,7 @@ class Allocator:
         self._commit = Committer(self._view, self._reader, fence)
         self._census = Census(living, clock)
         self._trust = Trust(self._view, clock)
-        self._upkeep = Upkeep(self._view, self._reader, self._commit, clock)
+        self._upkeep = Upkeep(self._view, self._reader, self._commit, clock, devices)
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
         self._status = self._document()
 
@@ -131,6 +133,8 @@ class Allocator:
             "waiting": len(self._waiting),
             "unsettled": len(self._commit.unsettled),
             "unregistered": sorted(self._census.refused.values()),
+            "tunnelAddresses": self._upkeep.status(),
+            "noTunnelAddress": sorted(self._upkeep.problems.values()),
             **self._counts,
         }
 
@@ -181,6 +185,7 @@ class Allocator:
         left = self._commit.reopen()
         self._census.renewed = False
         self._trust.regain()
+        self._upkeep.distrust()
         self._answer_all(left, frozen("the store went back"))
 
     def _register(self) -> bool:

@@ -22,6 +22,7 @@ from felix_py.datastore.keys import (
     BlockKey,
     HandleKey,
     Key,
+    ResourceKey,
     kind_prefix,
     parse,
 )
@@ -32,6 +33,8 @@ from felix_py.datastore.model import (
     Invalid,
     IPPool,
     Kind,
+    Node,
+    NodeName,
     Value,
     WorkloadEndpoint,
 )
@@ -46,6 +49,7 @@ PREFIXES = (
     VIRTUAL,
     kind_prefix(Kind.IP_POOL),
     kind_prefix(Kind.WORKLOAD_ENDPOINT),
+    kind_prefix(Kind.NODE),
 )
 
 BETWEEN_LOOKS_SECONDS = 2.0
@@ -115,12 +119,15 @@ def _read(store: Store) -> _Look:
 
 def _snapshot(look: _Look) -> Snapshot:
     values: dict[Key, Value] = {}
+    nodes: dict[NodeName, Node | None] = {}
     unreadable: dict[str, str] = {}
     for path, item in look.items.items():
         key = parse(path)
         if key is None:
             continue
         value = codec.decode(key, item.value)
+        if isinstance(key, ResourceKey) and key.kind is Kind.NODE:
+            nodes[NodeName(key.name)] = value if isinstance(value, Node) else None
         if isinstance(value, Invalid):
             unreadable[path] = value.reason
         else:
@@ -139,5 +146,6 @@ def _snapshot(look: _Look) -> Snapshot:
             k: v for k, v in values.items() if isinstance(k, HandleKey) and isinstance(v, Handle)
         },
         endpoints={k.path: v for k, v in values.items() if isinstance(v, WorkloadEndpoint)},
+        nodes=nodes,
         unreadable=unreadable,
     )

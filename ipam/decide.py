@@ -41,9 +41,9 @@ def assign(draft: Draft, request: AssignRequest, moment: Moment) -> Lease:
     """
     check(request)
     node = _own_node(draft)
-    held = _held(draft, request.handle_id)
+    held = held_by(draft, request.handle_id)
     if request.addresses:
-        taken = [_given(draft, address, request, held, moment) for address in request.addresses]
+        taken = [given(draft, address, request, held, moment) for address in request.addresses]
     else:
         taken = _automatic(draft, node, request, held, moment)
     known = {address for address, _ in held}
@@ -51,7 +51,7 @@ def assign(draft: Draft, request: AssignRequest, moment: Moment) -> Lease:
     touched = frozenset(block.cidr for _, block in fresh)
     for cidr in {block.cidr for _, block in taken}:
         draft.rely(BlockKey(cidr), assume_absent=True)
-        _rely_on_pool(draft, cidr)
+        rely_on_pool(draft, cidr)
     draft.count_handle(request.handle_id, touched)
     _render(draft, request, tuple(address for address, _ in taken))
     leased = tuple(_leased(draft.view, address, block) for address, block in taken)
@@ -92,7 +92,7 @@ def settle(draft: Draft, block: Block) -> None:
     elif block.affinity is None:
         draft.drop_block(block.cidr)
     elif block.host == view.node and is_unwanted(view, block.cidr):
-        _rely_on_pool(draft, block.cidr)
+        rely_on_pool(draft, block.cidr)
         draft.drop_block(block.cidr)
         draft.drop_affinity(AffinityKey(view.node, block.cidr))
     else:
@@ -140,9 +140,10 @@ def _where(draft: Draft, handle_id: HandleId, *, assume_absent: bool) -> Iterabl
     return dict.fromkeys([*named, *draft.own_blocks()])
 
 
-def _held(draft: Draft, handle_id: HandleId) -> list[Taken]:
+def held_by(draft: Draft, handle_id: HandleId, *, assume_absent: bool = True) -> list[Taken]:
+    """The addresses that a handle holds, each with its block as it will be."""
     found: list[Taken] = []
-    for cidr in _where(draft, handle_id, assume_absent=True):
+    for cidr in _where(draft, handle_id, assume_absent=assume_absent):
         try:
             block = draft.block(cidr)
         except Unreadable:
@@ -168,9 +169,10 @@ def _automatic(
     return taken
 
 
-def _given(
+def given(
     draft: Draft, address: IPAddress, request: AssignRequest, held: list[Taken], moment: Moment
 ) -> Taken:
+    """Plan this very address for a handle. Raises AddressTaken, NotInPool, NotYours, MissingFacts."""
     mine = next((pair for pair in held if pair[0] == address), None)
     if mine is not None:
         return mine
@@ -211,7 +213,8 @@ def _claimed(draft: Draft, pool: IPPool, cidr: IPNetwork, moment: Moment) -> Blo
     return claim(draft, cidr, moment)
 
 
-def _rely_on_pool(draft: Draft, cidr: IPNetwork) -> None:
+def rely_on_pool(draft: Draft, cidr: IPNetwork) -> None:
+    """The enabled pool of a block must be as it was seen."""
     pool = pools_.containing(cidr, draft.view.pools)
     if pool is not None:
         draft.rely(ResourceKey(Kind.IP_POOL, pool.name))

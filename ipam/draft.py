@@ -90,7 +90,11 @@ class Draft:
     def keep(self) -> None:
         """Take this child over into its parent."""
         assert self._parent is not None, "only a child is kept"
-        self._parent._compared |= self._compared  # noqa: SLF001  the same class
+        for key, compare in self._compared.items():
+            if isinstance(compare, CreateRevisionIs):  # says less than what the parent may compare
+                self._parent._compared.setdefault(key, compare)  # noqa: SLF001  the same class
+            else:
+                self._parent._compared[key] = compare  # noqa: SLF001
         self._parent._planned |= self._planned  # noqa: SLF001
         self._parent._reservations |= self._reservations  # noqa: SLF001
 

@@ -20,22 +20,13 @@ from felix_py.datastore.model import (
     IPAddress,
     IPNetwork,
     IPPool,
+    Node,
     NodeName,
     WorkloadEndpoint,
 )
 from ipam import block as blocks
 from ipam.block import WINDOWS_RESERVED
-
-TUNNEL_TYPES = frozenset(
-    {
-        "ipipTunnelAddress",
-        "vxlanTunnelAddress",
-        "vxlanV6TunnelAddress",
-        "wireguardTunnelAddress",
-        "wireguardV6TunnelAddress",
-    }
-)
-"""Attribute `type` of addresses that belong to a node and have no endpoint."""
+from ipam.tunnels import TunnelKind, handle_of, is_tunnel_of, published
 
 SERVICE_PREFIX = "lb-"
 """Handles of Kubernetes services: addresses without an endpoint, too."""
@@ -54,6 +45,7 @@ class Problem(StrEnum):
     BLOCK_WITHOUT_AFFINITY = "block without affinity"
     OUTSIDE_POOLS = "address outside any pool"
     ENDPOINT_WITHOUT_ADDRESS = "endpoint without address"
+    TUNNEL_WITHOUT_ADDRESS = "tunnel without address"
     UNREADABLE = "unreadable object"
 
 
@@ -77,6 +69,8 @@ class Snapshot:
     handles: Mapping[HandleKey, Handle] = field(default_factory=dict)
     endpoints: Mapping[str, WorkloadEndpoint] = field(default_factory=dict)
     """By the path of their keys."""
+    nodes: Mapping[NodeName, Node | None] = field(default_factory=dict)
+    """None: the object cannot be read."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Path to reason."""
 
@@ -88,6 +82,7 @@ def compare(snapshot: Snapshot) -> list[Finding]:
         *_unreadable(snapshot),
         *_leaked(snapshot, held),
         *_endpoints(snapshot, held),
+        *_tunnels(snapshot, held),
         *_handles(snapshot),
         *_affinities(snapshot),
         *_outside(snapshot, held),
@@ -128,21 +123,22 @@ def _leaked(snapshot: Snapshot, held: dict[IPAddress, list[_Held]]) -> Iterator[
     used = {net.network_address for e in snapshot.endpoints.values() for net in e.networks}
     for address, holders in held.items():
         for holder in holders:
-            if address not in used and not _stands_alone(holder):
+            if address not in used and not _stands_alone(holder, snapshot):
                 yield Finding(
                     Problem.LEAKED,
                     str(address),
                     f"held by handle {holder.handle_id} on node {holder.node or 'unknown'},"
-                    " which no endpoint shows",
-                    f"release {address} for handle {holder.handle_id} if its container is gone",
+                    " which no endpoint and no tunnel of a node shows",
+                    f"release {address} for handle {holder.handle_id} if its owner is gone",
                 )
 
 
-def _stands_alone(holder: _Held) -> bool:
+def _stands_alone(holder: _Held, snapshot: Snapshot) -> bool:
     """True for holders that never have an endpoint: tunnels, services, Windows' own addresses."""
     handle = holder.handle_id or HandleId("")
+    of_known_node = NodeName(holder.node) in snapshot.nodes
     return (
-        holder.kind in TUNNEL_TYPES
+        (of_known_node and is_tunnel_of(NodeName(holder.node), handle, holder.kind))
         or handle == WINDOWS_RESERVED
         or handle.startswith(SERVICE_PREFIX)
     )
@@ -170,6 +166,20 @@ def _endpoints(snapshot: Snapshot, held: dict[IPAddress, list[_Held]]) -> Iterat
             names = ", ".join(sorted(str(holder.block.cidr) for holder in holders))
             repair = "release it in the block whose size is not its pool's"
             yield Finding(Problem.DOUBLED, str(address), f"allocated in {names}", repair)
+
+
+def _tunnels(snapshot: Snapshot, held: dict[IPAddress, list[_Held]]) -> Iterator[Finding]:
+    for name, node in snapshot.nodes.items():
+        for kind in TunnelKind:
+            address = published(kind, node) if node else None
+            if address is None or _pool_of(address, snapshot) is None:
+                continue
+            holders = held.get(address, [])
+            if not any(each.handle_id == handle_of(kind, name) for each in holders):
+                now = f"held by handle {holders[0].handle_id}" if holders else "free in IPAM"
+                repair = "start the node's cni server, which takes it or another one"
+                detail = f"publishes {address} as its {kind.value}, which is {now}"
+                yield Finding(Problem.TUNNEL_WITHOUT_ADDRESS, name, detail, repair)
 
 
 def _handles(snapshot: Snapshot) -> Iterator[Finding]:

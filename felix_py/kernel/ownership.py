@@ -11,6 +11,11 @@ LINK_PREFIX = "cali"
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 ALIAS_MAX_BYTES = 255
 
+IPIP_LINK = "tunl0"
+"""The kernel's fallback IPIP device, the one that Calico uses."""
+VXLAN_LINKS = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
+"""Calico's VXLAN devices by IP version."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

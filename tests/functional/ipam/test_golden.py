@@ -14,10 +14,11 @@ import pytest
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
 from felix_py.datastore.keys import RESOURCES
-from felix_py.datastore.model import HandleId, IPAMConfig, IPPool, NodeName, PoolName, PoolUse
+from felix_py.datastore.model import HandleId, IPAMConfig, IPPool, NodeName, PoolName
 from ipam import admin
 from ipam.admin import AddressRelease, Office
 from ipam.errors import AddressTaken, BlockLimitReached, NotYours, PoolExhausted, StaleLease
+from ipam.tunnels import TunnelKind
 from tests.functional.ipam import captured
 from tests.support.etcd import EtcdServer
 from tests.unit.ipam.cluster import Machine, addresses
@@ -83,8 +84,10 @@ class Replay:
         assert addresses(lease) == ["10.244.0.72"]
 
     def assign_a_tunnel(self) -> None:
-        attributes = {"node": "worker-1", "type": "ipipTunnelAddress"}
-        self._assign(self.one, TUNNEL, attributes=attributes, use=PoolUse.TUNNEL)
+        """As the cni server does: pool, handle and attributes are our own decision."""
+        assert self.one.settle_tunnel(TunnelKind.IPIP).address == ip_address("10.244.0.73")
+        again = self.one.settle_tunnel(TunnelKind.IPIP)
+        assert again.address == ip_address("10.244.0.73")
 
     def assign_ipv6(self) -> None:
         lease = self._assign(self.two, POD, attributes={}, families=(6,))
@@ -121,7 +124,9 @@ class Replay:
     def _machine(self, name: str) -> Machine:
         fence = Fence(self.store, NodeName(name), "machine-id")
         fence.open()
-        return Machine(self.store, name, start_at=first_block, fence=fence)
+        machine = Machine(self.store, name, start_at=first_block, fence=fence)
+        machine.stop_upkeep()
+        return machine
 
     def _assign(self, machine: Machine, handle: str, **fields: Any) -> Any:
         return machine.assign(handle, **fields)

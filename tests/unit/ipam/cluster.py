@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from felix_py.datastore import codec
 from felix_py.datastore.changes import STORE_STATE, Change, StoreState, SyncMailbox
@@ -32,11 +32,17 @@ from felix_py.datastore.store import Compare, ModRevisionIs, Outcome, Put, Store
 from felix_py.runtime.clock import FakeClock
 from felix_py.runtime.mailbox import Mailbox
 from ipam.allocator import Allocator, watched_prefixes
+from ipam.batch import Batch
 from ipam.census import Living
+from ipam.choose import moment_of
 from ipam.commit import NodeFence
+from ipam.draft import Draft, MissingFacts
 from ipam.pool import StartIndex, start_index
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Ticket
+from ipam.tunnel_lease import TunnelLease, settle_tunnel
+from ipam.tunnels import TunnelKind
+from ipam.upkeep import Devices
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -145,6 +151,19 @@ class Cluster:
         return value
 
 
+class _NoUpkeep:
+    wanted = False
+    problems: ClassVar[dict[TunnelKind, str]] = {}
+
+    def note(self, *, changed: bool) -> None: ...
+
+    def work(self) -> bool:
+        return True
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+
 class Machine:
     """One node's allocator on any store, its thread's steps taken by the test."""
 
@@ -156,6 +175,7 @@ class Machine:
         start_at: StartIndex = start_index,
         fence: NodeFence | None = None,
         living: Living = tuple,
+        devices: Devices = dict,
     ) -> None:
         self.store = store
         self.name = NodeName(name)
@@ -169,9 +189,30 @@ class Machine:
             self.mailbox,
             self.clock,
             living=living,
+            devices=devices,
             start_at=start_at,
         )
         self._known: set[Key] = set()
+
+    def stop_upkeep(self) -> None:
+        """Do nothing unasked from now on, as Calico's library alone."""
+        self.allocator._upkeep = _NoUpkeep()  # type: ignore[assignment]
+
+    def settle_tunnel(self, kind: TunnelKind) -> TunnelLease:
+        """What upkeep would do about one kind of tunnel address, in one transaction."""
+        self.sync()
+        self.settle_down(1)
+        allocator = self.allocator
+        for _ in range(8):
+            draft = Draft(allocator._view)
+            try:
+                lease = settle_tunnel(draft, kind, frozenset(), moment_of(self.clock.wall()))
+            except MissingFacts as missing:
+                allocator._reader.fill([missing])
+                continue
+            assert allocator._commit.commit(Batch[Ticket](draft)).revision is not None
+            return lease
+        raise AssertionError("it needs more than 8 reads")
 
     @property
     def commits(self) -> int:

@@ -16,6 +16,7 @@ from felix_py.datastore.store import KeyValue
 from ipam.audit import Audit, audit
 from ipam.findings import Problem
 from ipam.requests import EndpointDraft
+from ipam.tunnels import HANDLE_PREFIXES
 from tests.unit.ipam.cluster import AT, Cluster, Machine
 
 BLOCK = "/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-29"
@@ -81,6 +82,46 @@ def test_an_address_without_endpoint_is_leaked(made: Cluster) -> None:
     made.store.delete(endpoint("one").key.path)
     assert problems(made) == [(Problem.LEAKED, "10.0.0.0")]
     assert "net.c-one" in look(made).findings[0].repair
+
+
+TUNNEL = {"node": "a", "type": "vxlanTunnelAddress"}
+
+
+@pytest.mark.parametrize(
+    ("handle", "attributes"),
+    [
+        ("vxlan-tunnel-addr-gone", {**TUNNEL, "node": "gone"}),
+        ("net.c-three", TUNNEL),
+        ("ipip-tunnel-addr-a", TUNNEL),
+        ("vxlan-tunnel-addr-a", {"node": "a"}),
+        ("vxlan-tunnel-addr-a", {"type": "vxlanTunnelAddress"}),
+    ],
+)
+def test_a_tunnel_address_that_its_type_and_node_do_not_explain_is_leaked(
+    made: Cluster, handle: str, attributes: dict[str, str]
+) -> None:
+    Machine(made.store, "a").assign(handle, attributes=attributes, count=2)
+    leaked = [what for problem, what in problems(made) if problem is Problem.LEAKED]
+    assert leaked
+    assert set(leaked) <= {"10.0.0.3", "10.0.0.4"}
+
+
+def test_a_tunnel_address_is_no_leak_whichever_kind_it_is(made: Cluster) -> None:
+    for kind, prefix in HANDLE_PREFIXES.items():
+        attributes = {"node": "a", "type": kind}
+        Machine(made.store, "a").assign(f"{prefix}a", attributes=attributes)
+    assert problems(made) == []
+
+
+def test_a_published_tunnel_address_that_the_node_does_not_hold_is_found(made: Cluster) -> None:
+    made.resource(Kind.NODE, "a", {"bgp": {"ipv4IPIPTunnelAddr": "10.0.0.2"}})
+    assert problems(made) == []
+    made.resource(Kind.NODE, "a", {"bgp": {"ipv4IPIPTunnelAddr": "10.0.0.1"}})
+    assert problems(made) == [(Problem.TUNNEL_WITHOUT_ADDRESS, "a")]
+    assert "held by handle net.c-two" in look(made).findings[0].detail
+    made.resource(Kind.NODE, "a", {"ipv4VXLANTunnelAddr": "10.0.0.9"})
+    assert problems(made) == [(Problem.TUNNEL_WITHOUT_ADDRESS, "a")]
+    assert "free in IPAM" in look(made).findings[0].detail
 
 
 def test_an_endpoint_without_address_and_two_of_one_address_are_found(made: Cluster) -> None:
