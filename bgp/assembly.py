@@ -87,7 +87,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         history,
         clock,
         patience_seconds=ACCEPT_PATIENCE_SECONDS,
-        concerns=concern.of_node(me),
+        reading=concern.of_node(me),
     )
     supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", KernelReader(kernel, hints, bell.ring, QUIET).run)

@@ -37,9 +37,9 @@ from felix_py.datastore.model import (
     Node,
     NodeName,
     PoolName,
-    Value,
     WorkloadEndpoint,
 )
+from felix_py.datastore.values import Value
 
 _WATCHED_KINDS = (
     Kind.IP_POOL,

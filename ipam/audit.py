@@ -35,10 +35,10 @@ from felix_py.datastore.model import (
     Kind,
     Node,
     NodeName,
-    Value,
     WorkloadEndpoint,
 )
 from felix_py.datastore.store import KeyValue, Store
+from felix_py.datastore.values import Value
 from ipam.errors import GaveUp
 from ipam.findings import Finding, Snapshot, compare
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from felix_py.datastore import codec
 from felix_py.datastore.keys import Key
-from felix_py.datastore.model import Invalid, Value
+from felix_py.datastore.model import Invalid
 from felix_py.datastore.store import KeyValue
+from felix_py.datastore.values import Value
 
 
 @dataclass(frozen=True, slots=True)

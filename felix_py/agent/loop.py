@@ -10,8 +10,11 @@ import structlog
 
 from felix_py.agent import status
 from felix_py.agent.calc.node_address import HostView, detect
-from felix_py.agent.calc.node_object import AddressWish, holder_of, recorded_in
-from felix_py.agent.managers import HostManager, LinkManager, RouteManager
+from felix_py.agent.calc.node_object import AddressWish, Published, holder_of, recorded_in
+from felix_py.agent.managers.host import HostManager
+from felix_py.agent.managers.links import LinkManager
+from felix_py.agent.managers.manager import Manager
+from felix_py.agent.managers.routes import RouteManager
 from felix_py.agent.reporter import NodeWish, Reporter
 from felix_py.agent.snapshot import Dirty
 from felix_py.agent.state import State
@@ -56,6 +59,8 @@ class Managers:
     routes: RouteManager
     links: LinkManager
     host: HostManager
+    more: tuple[Manager, ...] = ()
+    """Applied in this order, before the others: routes may need the links that these make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Outlets:
     write_status: Callable[[Mapping[str, object]], None]
     identity: status.Identity
     guid: Callable[[], str]
+    published: Callable[[], Published] = Published
+    """The tunnel addresses at which this node may be sent to now."""
 
 
 class Loop:
@@ -98,7 +105,7 @@ class Loop:
         self._recheck_at: float | None = None
         self._retry = Retry(Backoff(0.05, 5.0))
         self._node: dict[int, AddressWish] = {}
-        self._wished: NodeWish | None = None
+        self._published = Published()
         self._view: HostView | None = None
         self._said: Mapping[str, object] = {}
 
@@ -137,6 +144,8 @@ class Loop:
             self._managers.host.set_links(self._links)
         if look.addresses:
             self._view = self._read_host()
+        if self._view is not None:
+            self._state.set_addresses(self._view.addresses)
         self._started = self._started or self._state.store.may_act
         if not self._started:
             self._pending = _merge(self._pending, Look(all_routes=True, settings=True))
@@ -145,7 +154,9 @@ class Loop:
         dirty = self._state.take_dirty()
         self._managers.routes.look(look.prefixes, everything=look.all_routes)
         well = self._apply(dirty, look, now)
-        if dirty.nodes or dirty.everything or look.addresses:
+        published = self._outlets.published()
+        if dirty.nodes or dirty.everything or look.addresses or published != self._published:
+            self._published = published
             self._settle_node()
         return well
 
@@ -154,8 +165,12 @@ class Loop:
         if dirty.any:
             managers.routes.decide(dirty, snapshot)
             managers.links.decide(dirty, snapshot, ipv6=managers.host.ipv6)
+            for manager in managers.more:
+                manager.decide(dirty, snapshot)
         well = managers.host.apply(snapshot)
         sweep = self._sweep.due(now)
+        for manager in managers.more:
+            well = manager.apply(now, self._links, sweep=sweep) and well
         if look.links or dirty.any or sweep or self._retry.due(now):
             well = managers.links.apply(self._links, sweep=sweep) and well
         store = self._state.store
@@ -209,7 +224,8 @@ class Loop:
             if wish.detection.interface is not None
             and (holder := holder_of(wish.detection.interface, snapshot.me, snapshot.nodes))
         }
-        self._outlets.reporter.wish(NodeWish(self._node, holders, self._outlets.guid()))
+        wish = NodeWish(self._node, holders, self._outlets.guid(), self._published)
+        self._outlets.reporter.wish(wish)
 
     def _report(self) -> None:
         """Write the status when it says something new."""
@@ -220,6 +236,7 @@ class Loop:
             failed_routes=routes.failed,
             foreign=routes.foreign,
             guests=routes.guests,
+            handed=routes.handed,
             failed_links=links.failed,
             failed_host=self._managers.host.failed,
         )
@@ -231,9 +248,12 @@ class Loop:
         document["invalid"] = [
             {"key": key, "reason": reason} for key, reason in sorted(self._state.invalid.items())
         ]
-        document["warnings"] = status.warnings(
-            identity, snapshot, kernel, self._outlets.reporter.node_warnings
-        )
+        of_node = self._outlets.reporter.node_warnings
+        warnings = status.warnings(identity, snapshot, kernel, of_node)
+        for manager in self._managers.more:
+            document[manager.name] = manager.report()
+            warnings += manager.warnings()
+        document["warnings"] = warnings
         if document == self._said:
             return
         self._said = document

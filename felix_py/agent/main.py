@@ -10,12 +10,15 @@ import structlog
 
 from felix_py.agent import status
 from felix_py.agent.loop import Loop, Managers, Outlets
-from felix_py.agent.managers import HostManager, LinkManager, RouteManager
+from felix_py.agent.managers.host import HostManager
+from felix_py.agent.managers.links import LinkManager
+from felix_py.agent.managers.routes import RouteManager
 from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
 from felix_py.agent.survivors import Survivors
 from felix_py.datastore import concern
+from felix_py.datastore.calc.reachability import Backend
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.datastore.compactor import Compactor
 from felix_py.datastore.etcd_store import EtcdStore
@@ -28,7 +31,7 @@ from felix_py.kernel.hints import Hints, KernelReader
 from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
-from felix_py.kernel.route_table import RouteTable
+from felix_py.kernel.route_table import RouteTable, prefixes_of
 from felix_py.runtime import logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
@@ -77,7 +80,7 @@ def _assemble(
         hints,
         kernel,
         Managers(
-            RouteManager(RouteTable(kernel, FELIX)),
+            RouteManager(RouteTable(kernel, FELIX), lambda at: prefixes_of(kernel, BGP, at)),
             LinkManager(kernel, LinkSettingsDriver(kernel)),
             HostManager(kernel),
         ),
@@ -88,14 +91,14 @@ def _assemble(
             lambda: history.guid,
         ),
         how,
-        state=State(me),
+        state=State(me, Backend(settings.node.backend)),
         survivors=Survivors(lambda link: pod_records.record_of(link, run_dir)),
         clock=clock,
         health=Health(clock),
     )
     supervisor = Supervisor()
     syncer = Syncer(
-        store, watched_prefixes(me), mailbox, history, clock, concerns=concern.of_node(me)
+        store, watched_prefixes(me), mailbox, history, clock, reading=concern.of_node(me)
     )
     supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", reader.run)

@@ -10,12 +10,21 @@ import json
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from felix_py.agent.calc.node_object import ANNOTATION, FIELDS, AddressWish, NodePlan, plan
+from felix_py.agent.calc.node_object import (
+    ANNOTATION,
+    FIELDS,
+    IPIP_FIELD,
+    AddressWish,
+    NodePlan,
+    Published,
+    plan,
+    publish,
+)
 from felix_py.datastore.codec import decode, render_new, rewrite
 from felix_py.datastore.errors import StoreAway, StoreRefused
 from felix_py.datastore.keys import ResourceKey
@@ -42,6 +51,7 @@ class NodeWish:
     holders: Mapping[int, NodeName]
     guid: str
     """The cluster that this was decided in; another one gets no Node from us."""
+    published: Published = field(default_factory=Published)
 
 
 class Reporter:
@@ -111,6 +121,7 @@ class Reporter:
         document: dict[str, Any] = {} if stored is None else json.loads(stored.value)
         annotations = (document.get("metadata") or {}).get("annotations") or {}
         wanted = plan(document.get("spec") or {}, annotations, wish.addresses, wish.holders)
+        wanted = publish(wanted, wish.published)
         self.node_warnings = wanted.warnings
         raw = self._render(stored, wanted)
         if stored is not None and json.loads(raw) == document:
@@ -131,7 +142,7 @@ class Reporter:
     def _render(self, stored: KeyValue | None, wanted: NodePlan) -> bytes:
         annotations = {ANNOTATION: wanted.annotation}
         if stored is None:
-            spec: dict[str, object] = {"addresses": list(wanted.addresses), "bgp": wanted.bgp}
+            spec = {"addresses": list(wanted.addresses), "bgp": wanted.bgp, **wanted.vxlan}
             return render_new(
                 self._key,
                 {name: value for name, value in spec.items() if value},
@@ -140,10 +151,10 @@ class Reporter:
                 annotations=annotations,
                 status={},
             )
-        bgp = {name: wanted.bgp.get(name) for name in FIELDS.values()}
+        bgp = {name: wanted.bgp.get(name) for name in (*FIELDS.values(), IPIP_FIELD)}
         return rewrite(
             stored.value,
-            spec={"bgp": bgp, "addresses": list(wanted.addresses) or None},
+            spec={"bgp": bgp, "addresses": list(wanted.addresses) or None, **wanted.vxlan},
             annotations=annotations,
         )
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from felix_py.agent.marks import Marks
 from felix_py.agent.snapshot import Claim, Dirty, Snapshot
 from felix_py.agent.survivors import Survivor
+from felix_py.datastore.calc.owners import Owners
+from felix_py.datastore.calc.reachability import Backend, Terms, terms_of
 from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
+from felix_py.datastore.felix_configuration import FelixConfiguration, effective
 from felix_py.datastore.keys import (
     AffinityKey,
     BlockKey,
@@ -19,6 +23,7 @@ from felix_py.datastore.keys import (
 )
 from felix_py.datastore.model import (
     AffinityState,
+    BGPConfiguration,
     Block,
     BlockAffinity,
     IPNetwork,
@@ -28,11 +33,15 @@ from felix_py.datastore.model import (
     NodeName,
     PoolName,
     Stored,
-    Value,
     WorkloadEndpoint,
 )
-from felix_py.kernel.model import Link
-from felix_py.kernel.ownership import LINK_PREFIX
+from felix_py.datastore.territory import Holding, holding_of
+from felix_py.datastore.values import Value
+from felix_py.kernel.model import Address, Link
+from felix_py.kernel.ownership import IPIP_LINK, LINK_PREFIX, VXLAN_LINKS
+
+REMOTE_LINKS = frozenset({IPIP_LINK, *VXLAN_LINKS.values()})
+"""Links that routes to other nodes go through."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -44,6 +53,8 @@ def watched_prefixes(me: NodeName) -> tuple[str, ...]:
         kind_prefix(Kind.WORKLOAD_ENDPOINT),
         kind_prefix(Kind.IP_POOL),
         kind_prefix(Kind.NODE),
+        kind_prefix(Kind.FELIX_CONFIGURATION),
+        kind_prefix(Kind.BGP_CONFIGURATION),
         affinity_prefix(me),
         block_prefix(4),
         block_prefix(6),
@@ -53,8 +64,9 @@ def watched_prefixes(me: NodeName) -> tuple[str, ...]:
 class State:
     """One thread's own: `fold` and `set_links` note facts, `take_dirty` says what to decide again."""
 
-    def __init__(self, me: NodeName) -> None:
+    def __init__(self, me: NodeName, backend: Backend = Backend.BGP) -> None:
         self._me = me
+        self._backend = backend
         self.store = NOT_YET
         self.invalid: dict[str, str] = {}
         self._endpoints: dict[ResourceKey, Claim] = {}
@@ -64,13 +76,14 @@ class State:
         self._affinities: dict[IPNetwork, AffinityState] = {}
         self._pools: dict[PoolName, IPPool] = {}
         self._nodes: dict[NodeName, Stored[Node]] = {}
+        self._felix: dict[str, FelixConfiguration] = {}
+        self._bgp: dict[str, BGPConfiguration] = {}
+        self._owners = Owners()
+        self._configuration, self._terms = FelixConfiguration(), Terms(backend)
+        self._uplinks: dict[int, int] = {}
         self._links: dict[str, Link] = {}
         self._survivors: Mapping[IPNetwork, Survivor] = {}
-        self._everything = True
-        self._dirty_addresses: set[IPNetwork] = set()
-        self._dirty_blocks: set[IPNetwork] = set()
-        self._dirty_interfaces: set[str] = set()
-        self._dirty_nodes = False
+        self._marks = Marks()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -85,6 +98,11 @@ class State:
             nodes=self._nodes,
             links=self._links,
             survivors=self._survivors,
+            owners=self._owners.owner,
+            tunnel_addresses=self._owners.tunnel_addresses(self._me),
+            uplinks=self._uplinks,
+            configuration=self._configuration,
+            terms=self._terms,
         )
 
     @property
@@ -109,6 +127,21 @@ class State:
             elif not isinstance(key, StoreStateKey):
                 self._note_invalid(key, change)
                 self._fold_one(key, change.stored)
+        if self._marks.nodes:
+            self._settle_configuration()
+
+    def set_addresses(self, addresses: Iterable[Address]) -> None:
+        """The host's addresses as listed just now."""
+        found: dict[int, int] = {}
+        mine = self._nodes.get(self._me)
+        own = () if mine is None else (mine.value.ipv4_address, mine.value.ipv6_address)
+        at = {address.interface.ip: address.ifindex for address in addresses}
+        for interface in own:
+            if interface is not None and interface.ip in at:
+                found[interface.version] = at[interface.ip]
+        if found != self._uplinks:
+            self._uplinks = found
+            self._marks.links = self._marks.all_remotes = True
 
     def set_links(self, links: Iterable[Link]) -> None:
         """The host's links as listed just now. Only what decisions look at makes anything dirty."""
@@ -116,28 +149,20 @@ class State:
         for name in self._links.keys() | fresh.keys():
             if _identity(self._links.get(name)) != _identity(fresh.get(name)):
                 self._touch_interface(name)
+                self._marks.links = True
+                self._marks.all_remotes |= name in REMOTE_LINKS
         self._links = fresh
 
     def set_survivors(self, found: Mapping[IPNetwork, Survivor]) -> None:
         """Who lives on the unexplained links as found just now."""
         for address in self._survivors.keys() | found.keys():
             if self._survivors.get(address) != found.get(address):
-                self._dirty_addresses.add(address)
+                self._marks.addresses.add(address)
         self._survivors = found
 
     def take_dirty(self) -> Dirty:
         """What may have changed since the last call."""
-        dirty = Dirty(
-            self._everything,
-            frozenset(self._dirty_addresses),
-            frozenset(self._dirty_blocks),
-            frozenset(self._dirty_interfaces),
-            self._dirty_nodes,
-        )
-        self._everything = self._dirty_nodes = False
-        for noted in (self._dirty_addresses, self._dirty_blocks, self._dirty_interfaces):
-            noted.clear()
-        return dirty
+        return self._marks.take()
 
     def _note_invalid(self, key: Key, change: Change) -> None:
         if change.invalid is None:
@@ -154,19 +179,48 @@ class State:
             case ResourceKey(kind=Kind.IP_POOL):
                 pool = value if isinstance(value, IPPool) else None
                 _put(self._pools, PoolName(key.name), pool)
-                self._dirty_nodes = True
+                self._marks.nodes = self._marks.all_remotes = True
+            case ResourceKey(kind=Kind.FELIX_CONFIGURATION):
+                felix = value if isinstance(value, FelixConfiguration) else None
+                _put(self._felix, key.name, felix)
+                self._marks.nodes = True
+            case ResourceKey(kind=Kind.BGP_CONFIGURATION):
+                bgp = value if isinstance(value, BGPConfiguration) else None
+                _put(self._bgp, key.name, bgp)
+                self._marks.nodes = True
             case ResourceKey(kind=Kind.NODE):
                 self._fold_node(NodeName(key.name), stored)
             case BlockKey(cidr=cidr):
-                mine = isinstance(value, Block) and value.host == self._me
-                _put(self._blocks, cidr, value if mine and isinstance(value, Block) else None)
-                self._dirty_blocks.add(cidr)
+                self._fold_block(cidr, value)
             case AffinityKey(node=self._me, cidr=cidr, virtual=False):
                 state = value.state if isinstance(value, BlockAffinity) else None
                 _put(self._affinities, cidr, state)
-                self._dirty_blocks.add(cidr)
+                self._marks.blocks.add(cidr)
             case _:
                 pass
+
+    def _fold_block(self, cidr: IPNetwork, value: Value | None) -> None:
+        block = value if isinstance(value, Block) else None
+        mine = block is not None and block.host == self._me
+        if mine or cidr in self._blocks:
+            _put(self._blocks, cidr, block if mine else None)
+            self._marks.blocks.add(cidr)
+        holding = value if isinstance(value, Holding) else None
+        before = self._owners.tunnel_addresses(self._me)
+        changed = self._owners.fold(cidr, holding if block is None else holding_of(block))
+        self._marks.remotes |= changed
+        if before != self._owners.tunnel_addresses(self._me):
+            self._marks.nodes = True
+
+    def _settle_configuration(self) -> None:
+        """Merge again what the configuration objects say; another answer concerns every route."""
+        mine = self._nodes.get(self._me)
+        labels = {} if mine is None else mine.value.meta.labels
+        self._configuration = effective(self._felix, self._me, labels)
+        terms = terms_of(self._backend, self._configuration, self._bgp)
+        if terms != self._terms:
+            self._terms = terms
+            self._marks.all_remotes = True
 
     def _fold_node(self, name: NodeName, stored: Stored[Value] | None) -> None:
         self._nodes.pop(name, None)
@@ -174,7 +228,11 @@ class State:
             self._nodes[name] = Stored(
                 stored.value, stored.raw, stored.create_revision, stored.mod_revision
             )
-        self._dirty_nodes = True
+        self._marks.nodes = True
+        if name == self._me:
+            self._marks.all_remotes = True
+        else:
+            self._marks.remotes |= self._owners.prefixes_of(name)
 
     def _fold_endpoint(self, key: ResourceKey, value: Value | None, create_revision: int) -> None:
         old = self._endpoints.pop(key, None)
@@ -192,14 +250,14 @@ class State:
             self._touch(claim)
 
     def _touch(self, claim: Claim) -> None:
-        self._dirty_addresses.update(claim.endpoint.networks)
-        self._dirty_interfaces.add(claim.endpoint.interface_name)
+        self._marks.addresses.update(claim.endpoint.networks)
+        self._marks.interfaces.add(claim.endpoint.interface_name)
 
     def _touch_interface(self, name: str) -> None:
-        self._dirty_interfaces.add(name)
+        self._marks.interfaces.add(name)
         for claim in self._interfaces.get(name, {}).values():
             self._touch(claim)
-        self._dirty_addresses.update(
+        self._marks.addresses.update(
             address for address, each in self._survivors.items() if each.link == name
         )
 

@@ -40,6 +40,7 @@ class KernelReport:
     failed_routes: Mapping[RouteKey, KernelRefused] = field(default_factory=dict)
     foreign: Mapping[RouteKey, Route] = field(default_factory=dict)
     guests: Iterable[RouteKey] = ()
+    handed: Iterable[RouteKey] = ()
     failed_links: Mapping[str, KernelRefused] = field(default_factory=dict)
     failed_host: str | None = None
 
@@ -70,6 +71,7 @@ def document(
             "wanted": kernel.wanted,
             "installed": kernel.installed,
             "unexplained": sorted(str(key.prefix) for key in kernel.guests)[:MAX_NAMED],
+            "waitingForBgp": sorted(str(key.prefix) for key in kernel.handed)[:MAX_NAMED],
             "failed": _failed_routes(kernel),
             "foreign": _foreign_routes(kernel),
         },

@@ -11,15 +11,16 @@ from felix_py.datastore.model import (
     IPReservation,
     Kind,
     Node,
-    Value,
     WorkloadEndpoint,
 )
+from felix_py.datastore.values import Value
 
 NARROW: dict[Kind, tuple[str, ...]] = {
     Kind.IP_POOL: ("NAME", "CIDR", "SELECTOR"),
     Kind.IP_RESERVATION: ("NAME", "RESERVED"),
     Kind.BGP_CONFIGURATION: ("NAME", "MESH", "ASNUMBER"),
     Kind.BGP_PEER: ("NAME", "PEERIP", "NODE", "ASN"),
+    Kind.FELIX_CONFIGURATION: ("NAME",),
     Kind.NODE: ("NAME",),
     Kind.WORKLOAD_ENDPOINT: ("NAMESPACE", "WORKLOAD", "NODE", "NETWORKS", "INTERFACE"),
     Kind.CLUSTER_INFORMATION: ("NAME", "GUID", "READY"),

@@ -26,10 +26,10 @@ from felix_py.datastore.model import (
     IPPool,
     Kind,
     NodeName,
-    Value,
     WorkloadEndpoint,
 )
 from felix_py.datastore.store import Store
+from felix_py.datastore.values import Value
 from felix_py.kernel.model import MAIN_TABLE
 from felix_py.kernel.pod_records import record_of
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel

@@ -63,6 +63,36 @@ KINDS: tuple[KindInfo, ...] = (
         "numAllowedLocalASNumbers ttlSecurity reachableBy filters reversePeering",
     ),
     _info(
+        Kind.FELIX_CONFIGURATION,
+        "felixconfig felixconfigs felixc",
+        "allowIPIPPacketsFromWorkloads allowVXLANPacketsFromWorkloads bpfConnectTimeLoadBalancing "
+        "bpfHostNetworkedNATWithoutCTLB bpfLogLevel chainInsertMode defaultEndpointToHostAction "
+        "deviceRouteProtocol deviceRouteSourceAddress deviceRouteSourceAddressIPv6 "
+        "disableConntrackInvalidCheck endpointReportingEnabled endpointReportingDelay "
+        "endpointStatusPathPrefix externalNodesList failsafeInboundHostPorts "
+        "failsafeOutboundHostPorts featureDetectOverride featureGates floatingIPs healthEnabled "
+        "healthHost healthPort healthTimeoutOverrides dataplaneWatchdogTimeout interfaceExclude "
+        "interfacePrefix interfaceRefreshInterval ipForwarding ipipEnabled ipipMTU ipv6Support "
+        "ipsetsRefreshInterval iptablesBackend iptablesFilterAllowAction iptablesFilterDenyAction "
+        "iptablesLockProbeInterval iptablesMangleAllowAction iptablesMarkMask "
+        "iptablesNATOutgoingInterfaceFilter iptablesPostWriteCheckInterval iptablesRefreshInterval "
+        "ipv4ElevatedRoutePriority ipv6ElevatedRoutePriority ipv4NormalRoutePriority "
+        "ipv6NormalRoutePriority kubeNodePortRanges logActionRateLimit logActionRateLimitBurst "
+        "logFilePath logPrefix logSeverityFile logSeverityScreen logSeveritySys maxIpsetSize "
+        "mtuIfacePattern natOutgoingAddress natOutgoingExclusions natPortRange netlinkTimeout "
+        "nftablesFilterAllowAction nftablesFilterDenyAction nftablesMangleAllowAction "
+        "nftablesMarkMask nftablesMode nftablesRefreshInterval nodeSelector policySyncPathPrefix "
+        "programClusterRoutes prometheusGoMetricsEnabled prometheusMetricsEnabled "
+        "prometheusMetricsHost prometheusMetricsPort prometheusProcessMetricsEnabled "
+        "prometheusWireGuardMetricsEnabled removeExternalRoutes reportingInterval reportingTTL "
+        "requireMTUFile routeRefreshInterval routeSource routeSyncDisabled routeTableRanges "
+        "serviceLoopPrevention usageReportingEnabled vxlanEnabled vxlanMTU vxlanMTUV6 vxlanPort "
+        "vxlanVNI wireguardEnabled wireguardEnabledV6 wireguardHostEncryptionEnabled "
+        "wireguardInterfaceName wireguardInterfaceNameV6 wireguardKeepAlive wireguardListeningPort "
+        "wireguardListeningPortV6 wireguardMTU wireguardMTUV6 wireguardRoutingRulePriority "
+        "workloadSourceSpoofing",
+    ),
+    _info(
         Kind.NODE,
         "no",
         "bgp ipv4VXLANTunnelAddr vxlanTunnelMACAddr ipv6VXLANTunnelAddr vxlanTunnelMACAddrV6 "

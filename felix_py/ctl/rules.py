@@ -20,6 +20,13 @@ ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 OWN_ANNOTATIONS = "felix-py.io/"
 """What daemons keep in annotations; `apply` of a file that lacks them does not take them away."""
 
+FELIX_DEFAULTS: Mapping[str, object] = {
+    "floatingIPs": "Disabled",
+    "bpfConnectTimeLoadBalancing": "TCP",
+    "bpfHostNetworkedNATWithoutCTLB": "Enabled",
+}
+"""What Calico's client writes into every FelixConfiguration (`clientv3/felixconfig.go`)."""
+
 
 def complete(document: Document) -> Document:
     """The document with Calico's defaults and what follows from the spec. Raises CommandError."""
@@ -30,6 +37,8 @@ def complete(document: Document) -> Document:
             _check_configuration_name(document)
             defaults = {"logSeverityScreen": "Info", "serviceLoadBalancerAggregation": "Enabled"}
             return replace(document, spec=defaults | dict(document.spec))
+        case Kind.FELIX_CONFIGURATION:
+            return replace(document, spec={**FELIX_DEFAULTS, **document.spec})
         case Kind.WORKLOAD_ENDPOINT:
             return _endpoint(document)
         case Kind.NODE:

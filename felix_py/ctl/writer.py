@@ -14,7 +14,7 @@ from felix_py.ctl.errors import CommandError, Conflict, NotThere
 from felix_py.datastore.codec import decode, render_new
 from felix_py.datastore.codec_json import dumps
 from felix_py.datastore.keys import BlockKey, ResourceKey, block_prefix, kind_prefix, parse
-from felix_py.datastore.model import Invalid, IPNetwork, IPPool, Kind, Value
+from felix_py.datastore.model import Invalid, IPNetwork, IPPool, Kind
 from felix_py.datastore.store import (
     Compare,
     Delete,
@@ -25,6 +25,7 @@ from felix_py.datastore.store import (
     Store,
     Transaction,
 )
+from felix_py.datastore.values import Value
 
 MAX_ATTEMPTS = 5
 """Tries of an `apply` that loses its race; then the user is told."""

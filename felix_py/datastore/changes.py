@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from felix_py.datastore.keys import Key
-from felix_py.datastore.model import Invalid, Stored, Value
+from felix_py.datastore.model import Invalid, Stored
+from felix_py.datastore.values import Value
 from felix_py.runtime.mailbox import Mailbox
 
 

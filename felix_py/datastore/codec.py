@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from felix_py.datastore import codec_bgp, codec_ipam, codec_resources
+from felix_py.datastore import codec_bgp, codec_felix, codec_ipam, codec_resources, territory
 from felix_py.datastore.codec_documents import render_new, rewrite
 from felix_py.datastore.codec_fields import BadField, required
 from felix_py.datastore.codec_json import dumps, loads
@@ -34,10 +34,19 @@ from felix_py.datastore.model import (
     IPAMConfig,
     Kind,
     Session,
-    Value,
 )
+from felix_py.datastore.territory import Holding
+from felix_py.datastore.values import Value
 
-__all__ = ["MAX_VALUE_BYTES", "Encodable", "decode", "encode", "render_new", "rewrite"]
+__all__ = [
+    "MAX_VALUE_BYTES",
+    "Encodable",
+    "decode",
+    "decode_foreign_block",
+    "encode",
+    "render_new",
+    "rewrite",
+]
 
 MAX_VALUE_BYTES = 2 * 1024 * 1024
 """Longer values are Invalid; etcd itself refuses requests over 1.5 MiB unless told otherwise."""
@@ -63,6 +72,14 @@ def decode(key: Key, raw: bytes) -> Value | Invalid:
         if isinstance(key, ResourceKey):
             return _RESOURCES[key.kind](key, raw)
         return _OTHERS[type(key)](key, raw)
+    except BadField as error:
+        return Invalid(str(error))
+
+
+def decode_foreign_block(key: BlockKey, raw: bytes) -> Holding | Invalid:
+    """What a node needs of a block that is not its own, or why that cannot be read."""
+    try:
+        return territory.decode_holding(key, raw)
     except BadField as error:
         return Invalid(str(error))
 
@@ -96,6 +113,7 @@ _RESOURCES: dict[Kind, Callable[[ResourceKey, bytes], Value]] = {
     Kind.BGP_CONFIGURATION: codec_bgp.decode_configuration,
     Kind.BGP_PEER: codec_bgp.decode_peer,
     Kind.CLUSTER_INFORMATION: codec_resources.decode_cluster,
+    Kind.FELIX_CONFIGURATION: codec_felix.decode_felix_configuration,
     Kind.IP_POOL: codec_resources.decode_pool,
     Kind.IP_RESERVATION: codec_resources.decode_reservation,
     Kind.NODE: codec_resources.decode_node,

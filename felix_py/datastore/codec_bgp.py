@@ -48,6 +48,7 @@ class _Configuration(msgspec.Struct, rename="camel"):
     node_mesh_password: _Password | None = None
     communities: list[_Community] | None = None
     prefix_advertisements: list[_Advertisement] | None = None
+    program_cluster_routes: str | None = None
 
 
 class _Peer(msgspec.Struct, rename="camel"):
@@ -90,7 +91,14 @@ def decode_configuration(key: ResourceKey, raw: bytes) -> BGPConfiguration:
         mesh_max_restart_seconds=fields.duration_seconds("spec.nodeMeshMaxRestartTime", restart),
         mesh_password_secret=_secret("spec.nodeMeshPassword", spec.node_mesh_password),
         prefix_advertisements=_advertisements(spec),
+        program_cluster_routes=_programs(spec.program_cluster_routes),
     )
+
+
+def _programs(text: str | None) -> bool | None:
+    if not text:
+        return None
+    return fields.one_of("spec.programClusterRoutes", text, ("Enabled", "Disabled")) == "Enabled"
 
 
 def decode_peer(key: ResourceKey, raw: bytes) -> BGPPeer:

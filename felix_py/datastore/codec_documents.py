@@ -23,6 +23,7 @@ KIND_NAMES = {
     Kind.BGP_CONFIGURATION: "BGPConfiguration",
     Kind.BGP_PEER: "BGPPeer",
     Kind.CLUSTER_INFORMATION: "ClusterInformation",
+    Kind.FELIX_CONFIGURATION: "FelixConfiguration",
     Kind.IP_POOL: "IPPool",
     Kind.IP_RESERVATION: "IPReservation",
     Kind.NODE: "Node",

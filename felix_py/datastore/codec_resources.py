@@ -108,6 +108,7 @@ class _Endpoint(msgspec.Struct, rename="camel"):
     profiles: list[str] | None = None
     interface_name: str | None = None
     mac: str | None = None
+    spoofable: list[str] | None = msgspec.field(default=None, name="allowSpoofedSourcePrefixes")
 
 
 _POOL = msgspec.json.Decoder(Resource[_Pool])
@@ -245,6 +246,10 @@ def decode_endpoint(key: ResourceKey, raw: bytes) -> WorkloadEndpoint:
         mac=fields.mac("spec.mac", spec.mac or ""),
         profiles=tuple(spec.profiles or ()),
         service_account=spec.service_account_name or "",
+        spoofable=tuple(
+            fields.network(f"spec.allowSpoofedSourcePrefixes[{n}]", text)
+            for n, text in enumerate(spec.spoofable or ())
+        ),
     )
 
 

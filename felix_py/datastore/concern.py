@@ -1,7 +1,7 @@
-"""Pure: which objects concern a node, told before they are decoded.
+"""Pure: what a node reads of each object: all of it, what it needs of others' blocks, or nothing.
 
 Every node hears of every endpoint and block of its cluster. At thousands of nodes decoding all of
-them, to drop all but a few, is most of a daemon's memory and time at start.
+them whole, to drop all but a few, is most of a daemon's memory and time at start.
 """
 
 from __future__ import annotations
@@ -10,43 +10,44 @@ from collections.abc import Callable
 
 import msgspec
 
+from felix_py.datastore.codec import decode, decode_foreign_block
 from felix_py.datastore.keys import BlockKey, Key, ResourceKey
-from felix_py.datastore.model import Kind, NodeName
+from felix_py.datastore.model import Invalid, Kind, NodeName
+from felix_py.datastore.territory import HOST
+from felix_py.datastore.values import Value
 
-Concerns = Callable[[Key, bytes], bool]
-"""Whether a daemon wants to know of this key with this value."""
-
-HOST = "host:"
+Reading = Callable[[Key, bytes], Value | Invalid | None]
+"""A key's value as a daemon takes it; None: it does not concern this daemon."""
 
 
 class _Owner(msgspec.Struct):
     affinity: str | None = None
 
 
-def everything(key: Key, raw: bytes) -> bool:
+def everything(key: Key, raw: bytes) -> Value | Invalid | None:
     """For who wants all that lies under its prefixes."""
-    del key, raw
-    return True
+    return decode(key, raw)
 
 
-def of_node(me: NodeName) -> Concerns:
-    """All but what is another node's: endpoints by their names, blocks by their affinity.
+def of_node(me: NodeName) -> Reading:
+    """Others' endpoints, by their names, are nothing to it; of others' blocks it takes their Holding.
 
     What cannot be read is kept, because somebody has to report it.
     """
     begin = f"{me.replace('-', '--')}-"
     mine = f"{HOST}{me}"
 
-    def concerns(key: Key, raw: bytes) -> bool:
+    def read(key: Key, raw: bytes) -> Value | Invalid | None:
         match key:
             case ResourceKey(kind=Kind.WORKLOAD_ENDPOINT, name=name):
-                return _is_named_for(name, begin)
+                return decode(key, raw) if _is_named_for(name, begin) else None
             case BlockKey():
-                return _affinity(raw, mine) == mine
+                foreign = _affinity(raw, mine) != mine
+                return decode_foreign_block(key, raw) if foreign else decode(key, raw)
             case _:
-                return True
+                return decode(key, raw)
 
-    return concerns
+    return read
 
 
 def _is_named_for(name: str, begin: str) -> bool:

@@ -8,11 +8,10 @@ import structlog
 
 from felix_py.datastore import keys
 from felix_py.datastore.changes import Change, SyncMailbox
-from felix_py.datastore.codec import decode
-from felix_py.datastore.concern import Concerns, everything
-from felix_py.datastore.keys import Key
+from felix_py.datastore.concern import Reading, everything
 from felix_py.datastore.model import Invalid, Stored
 from felix_py.datastore.store import Event, KeyValue
+from felix_py.datastore.values import Value
 
 log = structlog.get_logger(__name__)
 
@@ -21,9 +20,9 @@ class Deliveries:
     """Per key the revision delivered last. Keys that nobody of ours can read are passed over, and so
     is what does not concern us; what ceases to is delivered as deleted."""
 
-    def __init__(self, sink: SyncMailbox, concerns: Concerns = everything) -> None:
+    def __init__(self, sink: SyncMailbox, reading: Reading = everything) -> None:
         self._sink = sink
-        self._concerns = concerns
+        self._reading = reading
         self._revisions: dict[str, int] = {}
         self._distrusted = False
         self._forgotten = False
@@ -72,10 +71,11 @@ class Deliveries:
         key = keys.parse(item.key)
         if key is None:
             return 0
-        if not self._concerns(key, item.value):
+        value = self._reading(key, item.value)
+        if value is None:
             return self._remove(item.key)
         self._revisions[item.key] = item.mod_revision
-        change = _change(key, item)
+        change = _change(value, item)
         if change.invalid is not None:
             log.warning(
                 "object invalid, counts as absent", key=item.key, reason=change.invalid.reason
@@ -92,8 +92,7 @@ class Deliveries:
         return 1
 
 
-def _change(key: Key, item: KeyValue) -> Change:
-    value = decode(key, item.value)
+def _change(value: Value | Invalid, item: KeyValue) -> Change:
     if isinstance(value, Invalid):
         return Change(None, value)
     return Change(Stored(value, item.value, item.create_revision, item.mod_revision))

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     BGP_CONFIGURATION = "bgpconfigurations"
     BGP_PEER = "bgppeers"
     CLUSTER_INFORMATION = "clusterinformations"
+    FELIX_CONFIGURATION = "felixconfigurations"
     IP_POOL = "ippools"
     IP_RESERVATION = "ipreservations"
     NODE = "nodes"
@@ -184,6 +185,8 @@ class BGPConfiguration:
     mesh_max_restart_seconds: int | None = None
     mesh_password_secret: tuple[str, str] | None = None
     """(Secret's name, key in it)."""
+    program_cluster_routes: bool | None = None
+    """False: felix writes the kernel's routes to other nodes, BGP only announces."""
     prefix_advertisements: tuple[PrefixAdvertisement, ...] | None = None
 
 
@@ -228,6 +231,9 @@ class WorkloadEndpoint:
     mac: str = ""
     profiles: tuple[str, ...] = ()
     service_account: str = ""
+    spoofable: tuple[IPNetwork, ...] = ()
+    """allowSpoofedSourcePrefixes: sources it may send from besides its own addresses, where
+    FelixConfiguration workloadSourceSpoofing is Any."""
 
 
 class AffinityState(Enum):
@@ -313,20 +319,3 @@ class DaemonStatus:
     """Our own key: what a daemon last said of itself, as a JSON object."""
 
     document: Mapping[str, object]
-
-
-Value = (
-    IPPool
-    | IPReservation
-    | ClusterInformation
-    | Node
-    | BGPConfiguration
-    | BGPPeer
-    | WorkloadEndpoint
-    | Block
-    | BlockAffinity
-    | Handle
-    | IPAMConfig
-    | Session
-    | DaemonStatus
-)

@@ -21,7 +21,7 @@ from dataclasses import replace
 import structlog
 
 from felix_py.datastore.changes import STORE_STATE, StoreState, SyncMailbox
-from felix_py.datastore.concern import Concerns, everything
+from felix_py.datastore.concern import Reading, everything
 from felix_py.datastore.deliveries import Deliveries
 from felix_py.datastore.errors import (
     RevisionCompacted,
@@ -60,9 +60,9 @@ class Syncer:
         clock: Clock,
         *,
         patience_seconds: float = 0.0,
-        concerns: Concerns = everything,
+        reading: Reading = everything,
     ) -> None:
-        """concerns: of what lies under the prefixes, what is delivered; all of it shows the store's age.
+        """reading: what of all that lies under the prefixes is delivered; all of it shows the store's age.
         patience_seconds: how long after a store was accepted it is left alone, so that others put
         back into it what only they know before this daemon decides on it."""
         self._patience_seconds = patience_seconds
@@ -71,7 +71,7 @@ class Syncer:
         self._sink = sink
         self._history = history
         self._clock = clock
-        self._delivered = Deliveries(sink, concerns)
+        self._delivered = Deliveries(sink, reading)
         self._state = StoreState(in_sync=False, connected=False, frozen=None, revision=0)
         self._identity = Identity()
         self._backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)

@@ -253,6 +253,14 @@ class RouteTable:
         return route
 
 
+def prefixes_of(
+    kernel: Kernel, owner: Owner, prefixes: frozenset[IPNetwork]
+) -> frozenset[IPNetwork]:
+    """Those of the prefixes at which the main table holds a route of this owner's."""
+    present = kernel.routes_to(prefixes)
+    return frozenset(r.key.prefix for r in present if r.protocol == owner.route_protocol)
+
+
 def _first_per_key(routes: Iterable[Route]) -> tuple[dict[RouteKey, Route], list[Route]]:
     """Per key the route that the kernel uses, and those that hide behind it (IPv4 only)."""
     first: dict[RouteKey, Route] = {}

@@ -11,7 +11,7 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -39,6 +39,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     """Sockets and status, gone after a reboot."""
     state_dir: str = "/var/lib/felix-py"
     """What must outlive a reboot: the node's name, unsettled DELs."""
+    backend: Literal["bgp", "none", "vxlan"] = "bgp"
+    """Who brings routes to other nodes: bgp; none (felix, from etcd: direct inside a subnet, by VXLAN or
+    IPIP across); vxlan (felix, VXLAN pools alone)."""
 
 
 def load(settings: type[S], path: Path, environ: Mapping[str, str]) -> S:

@@ -1,7 +1,7 @@
 """Pure: what of the Node object felix writes, and what it leaves to whoever wrote it before.
 
 Felix owns `spec.bgp.ipv4Address`, `ipv6Address` while it found them itself, the CalicoNodeIP
-entries of `spec.addresses`, and its annotation. AS number, tunnel addresses, labels and whatever
+entries of `spec.addresses`, the tunnel addresses, and its annotation. AS number, labels and whatever
 else stands there are kept.
 """
 
@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
 from felix_py.agent.calc.node_address import AUTO, NONE, Detection, Recorded
-from felix_py.datastore.model import IPInterface, Node, NodeName, Stored
+from felix_py.datastore.model import IPAddress, IPInterface, Node, NodeName, Stored
 
 ANNOTATION = "felix-py.io/address-detection"
 FIELDS = {4: "ipv4Address", 6: "ipv6Address"}
 NODE_IP = "CalicoNodeIP"
+IPIP_FIELD = "ipv4IPIPTunnelAddr"
+VXLAN_FIELDS = {
+    4: ("ipv4VXLANTunnelAddr", "vxlanTunnelMACAddr"),
+    6: ("ipv6VXLANTunnelAddr", "vxlanTunnelMACAddrV6"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,24 @@ class AddressWish:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """The tunnels at which others may send to this node: device, address and the set of admitted
+    senders stand. `vxlan` by IP version: the VTEP's address and MAC."""
+
+    ipip: IPAddress | None = None
+    vxlan: Mapping[int, tuple[IPAddress, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The Node's `spec.bgp`, `spec.addresses` and our annotation as they should be."""
+    """The Node's `spec.bgp`, `spec.addresses`, VXLAN fields (None: to be absent) and our annotation as
+    they should be."""
 
     bgp: Mapping[str, object]
     addresses: tuple[Mapping[str, object], ...]
     annotation: str
     warnings: tuple[str, ...] = field(default=())
+    vxlan: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def recorded_in(annotations: Mapping[str, str], version: int) -> Recorded | None:
@@ -98,6 +114,19 @@ def plan(
     ]
     addresses = (*mine, *(a for a in others if a.get("type") != NODE_IP))
     return NodePlan(bgp, addresses, json.dumps(entries, sort_keys=True), tuple(warnings))
+
+
+def publish(wanted: NodePlan, published: Published) -> NodePlan:
+    """The plan with the tunnels that stand; those that do not are taken out of the Node."""
+    bgp = {name: value for name, value in wanted.bgp.items() if name != IPIP_FIELD}
+    if published.ipip is not None:
+        bgp[IPIP_FIELD] = str(published.ipip)
+    vxlan: dict[str, str | None] = {}
+    for version, (address_field, mac_field) in VXLAN_FIELDS.items():
+        address, mac = published.vxlan.get(version, (None, None))
+        vxlan[address_field] = None if address is None else str(address)
+        vxlan[mac_field] = mac
+    return replace(wanted, bgp=bgp, vxlan=vxlan)
 
 
 def _settle(

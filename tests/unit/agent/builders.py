@@ -17,9 +17,9 @@ from felix_py.datastore.model import (
     Node,
     NodeName,
     Stored,
-    Value,
     WorkloadEndpoint,
 )
+from felix_py.datastore.values import Value
 from felix_py.kernel.model import Address, Link, NextHop, Route, RouteKey, Scope
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from felix_py.agent.managers import LinkManager
+from felix_py.agent.managers.links import LinkManager
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.model import Link, LinkSettings

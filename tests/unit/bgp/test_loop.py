@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bgp.model import PathsReceived
 from felix_py.datastore.keys import AffinityKey, BlockKey, Key, ResourceKey
-from felix_py.datastore.model import AffinityState, BlockAffinity, Kind, Value
+from felix_py.datastore.model import AffinityState, BlockAffinity, Kind
+from felix_py.datastore.values import Value
 from tests.support.bgp_cluster import ME, bgp_peer, block, node, path, pool
 from tests.unit.bgp.world import PeerSide, World
 

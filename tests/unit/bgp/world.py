@@ -51,7 +51,8 @@ from bgp.state import State
 from bgp.status import Identity
 from felix_py.datastore.changes import STORE_STATE, Change, StoreState, SyncMailbox
 from felix_py.datastore.keys import Key
-from felix_py.datastore.model import Stored, Value
+from felix_py.datastore.model import Stored
+from felix_py.datastore.values import Value
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.hints import Hints
 from felix_py.kernel.model import Link, NextHop, Route, RouteKey, Scope

@@ -1,0 +1,1 @@
+"""Keepers of one kind of kernel object each: they ask the decisions and hand wishes to a driver."""
