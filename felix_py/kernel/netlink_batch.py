@@ -13,7 +13,6 @@ from felix_py.kernel.model import (
     DropRoute,
     NextHop,
     PutRoute,
-    Route,
     RouteChange,
 )
 from felix_py.kernel.netlink_format import (
@@ -22,9 +21,13 @@ from felix_py.kernel.netlink_format import (
     DELROUTE,
     EXCL,
     FAMILY,
+    HEAD,
+    HEADER,
     NEWROUTE,
     NEXTHOP,
+    NO_PORT,
     REPLACE,
+    REQUEST,
     RTMSG,
     U16,
     U32,
@@ -48,26 +51,26 @@ _OIF = ATTRIBUTE.pack(8, RTA_OIF)
 
 def pack(change: RouteChange) -> Message:
     """One change as a message. Next hops of a DropRoute narrow the deletion to that very route."""
-    [message] = pack_all([change])
-    return message
+    head, _, before, destination, after = pack_all([change])
+    _, kind, flags = HEAD.unpack(head)
+    return Message(kind, flags & ~REQUEST, before[len(NO_PORT) :] + destination + after)
 
 
-def pack_all(changes: Sequence[RouteChange]) -> list[Message]:
-    """Many changes as messages. What routes share but the destination is packed once.
+def pack_all(changes: Sequence[RouteChange]) -> list[bytes]:
+    """Many changes as PIECES of each message, the sequence numbers left empty.
 
-    Next hops and sources are recognised by identity: they stay alive as long as the changes.
+    What routes share but the destination is packed once. Netmasks, next hops and sources are
+    recognised by identity: they stay alive as long as the changes.
     """
-    around: dict[tuple[int, ...], tuple[bytes, bytes]] = {}
-    messages: list[Message] = []
+    around: dict[tuple[int, ...], tuple[bytes, bytes, bytes]] = {}
+    pieces: list[bytes] = []
     for change in changes:
         route = change.route
         key = route.key
         prefix = key.prefix
-        puts = isinstance(change, PutRoute)
         shape = (
-            puts,
-            prefix.prefixlen,
-            prefix.version,
+            change.replaces_ours if isinstance(change, PutRoute) else -1,
+            id(prefix.netmask),
             key.metric,
             key.table,
             route.protocol,
@@ -78,16 +81,10 @@ def pack_all(changes: Sequence[RouteChange]) -> list[Message]:
         )
         found = around.get(shape)
         if found is None:
-            scope = route.scope.value if puts else RT_SCOPE_NOWHERE
-            found = around[shape] = _around(route, scope)
-        before, after = found
-        body = before + prefix.network_address.packed + after
-        if not isinstance(change, PutRoute):
-            messages.append(Message(DELROUTE, 0, body))
-        else:
-            exclusive = REPLACE if change.replaces_ours else EXCL
-            messages.append(Message(NEWROUTE, CREATE | exclusive, body))
-    return messages
+            found = around[shape] = _around(change)
+        head, before, after = found
+        pieces += (head, b"", before, prefix.network_address.packed, after)
+    return pieces
 
 
 def describe(change: RouteChange) -> str:
@@ -100,8 +97,9 @@ def describe(change: RouteChange) -> str:
     )
 
 
-def _around(route: Route, scope: int) -> tuple[bytes, bytes]:
-    """A route's message before and after the bytes of its destination."""
+def _around(change: RouteChange) -> tuple[bytes, bytes, bytes]:
+    """A message's head, what stands before the bytes of its destination, and what behind."""
+    route = change.route
     prefix, metric, table = route.key.prefix, route.key.metric, route.key.table
     hops = route.next_hops
     version = prefix.version
@@ -113,7 +111,7 @@ def _around(route: Route, scope: int) -> tuple[bytes, bytes]:
         0,
         table if table < 256 else TABLE_IN_ATTRIBUTE,
         route.protocol,
-        scope,
+        route.scope.value if isinstance(change, PutRoute) else RT_SCOPE_NOWHERE,
         route.kind.value,
         flags,
     )
@@ -129,7 +127,16 @@ def _around(route: Route, scope: int) -> tuple[bytes, bytes]:
         chunks.append(attribute(RTA_MULTIPATH, b"".join(_next_hop(hop, version) for hop in hops)))
     if route.source is not None:
         chunks.append(attribute(RTA_PREFSRC, route.source.packed))
-    return header + _DST[version == 6], b"".join(chunks)
+    before, after = NO_PORT + header + _DST[version == 6], b"".join(chunks)
+    body = len(header) + len(_DST[0]) + prefix.max_prefixlen // 8 + len(after)
+    return _head(change, HEADER.size + body), before, after
+
+
+def _head(change: RouteChange, size: int) -> bytes:
+    if isinstance(change, DropRoute):
+        return HEAD.pack(size, DELROUTE, REQUEST)
+    exclusive = REPLACE if change.replaces_ours else EXCL
+    return HEAD.pack(size, NEWROUTE, REQUEST | CREATE | exclusive)
 
 
 def _gateway(hop: NextHop, version: int) -> bytes:

@@ -13,6 +13,13 @@ from typing import NamedTuple
 
 HEADER = struct.Struct("=IHHII")
 """nlmsghdr: length, type, flags, sequence, port id."""
+HEAD = struct.Struct("=IHH")
+"""What of a header is known before it is sent: length, type, flags."""
+NO_PORT = bytes(4)
+"""The end of a request's header: the kernel knows whom it is from."""
+PIECES = 5
+"""A message in parts, for packing many of them: its head, its sequence number (filled in when it is
+sent), the rest of its header and what follows up to what is its own, that, and what is shared again."""
 ATTRIBUTE = struct.Struct("=HH")
 U16 = struct.Struct("=H")
 U32 = struct.Struct("=I")

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Self, TypeVar
 
 from felix_py.kernel.errors import DumpInterrupted, KernelRefused
@@ -19,11 +19,15 @@ from felix_py.kernel.netlink_format import (
     ACK,
     DUMP,
     DUMP_INTR,
+    HEAD,
     HEADER,
     NLMSG_DONE,
     NLMSG_ERROR,
+    NO_PORT,
+    PIECES,
     REQUEST,
     S32,
+    U32,
     Message,
     attributes,
     c_string,
@@ -134,10 +138,15 @@ class NetlinkSocket:
 
         A refused message does not stop those after it. ENOBUFS: the answer was lost, look again.
         """
+        return self.request_packed(_pieces(messages))
+
+    def request_packed(self, pieces: Sequence[bytes]) -> list[Refusal | None]:
+        """Like request, of messages that are packed already, in PIECES each."""
         answers: list[Refusal | None] = []
+        step = MESSAGES_PER_SEND * PIECES
         with self._lock:
-            for start in range(0, len(messages), MESSAGES_PER_SEND):
-                answers += self._batch(messages[start : start + MESSAGES_PER_SEND])
+            for start in range(0, len(pieces), step):
+                answers += self._batch(list(pieces[start : start + step]))
         return answers
 
     def demand(self, doing: str, messages: Sequence[Message]) -> None:
@@ -153,7 +162,7 @@ class NetlinkSocket:
         """
         with self._lock:
             replies: list[bytes] = []
-            answers = self._batch(messages, replies)
+            answers = self._batch(_pieces(messages), replies)
         for refusal in answers:
             if refusal is not None:
                 raise KernelRefused(doing, refusal.errno, refusal.why)
@@ -179,21 +188,22 @@ class NetlinkSocket:
         raise DumpInterrupted(doing)
 
     def _batch(
-        self, messages: Sequence[Message], replies: list[bytes] | None = None
+        self, pieces: list[bytes], replies: list[bytes] | None = None
     ) -> list[Refusal | None]:
         """One send. Only the last message asks for an acknowledgement: refusals come anyway,
         in order, so that silence before the last acknowledgement means done."""
-        first, last = self._sequence + 1, self._sequence + len(messages)
-        self._sequence = last
-        chunks: list[bytes] = []
-        for sequence, (kind, flags, body) in enumerate(messages, first):
-            wanted = flags | REQUEST | (ACK if sequence == last else 0)
-            chunks += (HEADER.pack(16 + len(body), kind, wanted, sequence & 0xFFFFFFFF, 0), body)
-        answers: list[Refusal | None] = [None] * len(messages)
+        count = len(pieces) // PIECES
+        first = self._sequence + 1
+        self._sequence += count
+        number = U32.pack
+        pieces[1::PIECES] = [number(n & 0xFFFFFFFF) for n in range(first, first + count)]
+        length, kind, flags = HEAD.unpack(pieces[-PIECES])
+        pieces[-PIECES] = HEAD.pack(length, kind, flags | ACK)
+        answers: list[Refusal | None] = [None] * count
         try:
-            self._socket.send(b"".join(chunks))
+            self._socket.send(b"".join(pieces))
         except OSError as error:
-            return [Refusal(error.errno or errno.EIO)] * len(messages)
+            return [Refusal(error.errno or errno.EIO)] * count
         self._collect(first, answers, replies)
         return answers
 
@@ -261,6 +271,14 @@ class NetlinkSocket:
                 raise OSError(errno.EMSGSIZE, "netlink message cut off")
             if sender[0] == 0:
                 return data
+
+
+def _pieces(messages: Iterable[Message]) -> list[bytes]:
+    pieces: list[bytes] = []
+    for kind, flags, body in messages:
+        head = HEAD.pack(HEADER.size + len(body), kind, flags | REQUEST)
+        pieces += (head, b"", NO_PORT, body, b"")
+    return pieces
 
 
 def _refusal(part: _Part) -> Refusal | None:

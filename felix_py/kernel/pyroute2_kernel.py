@@ -143,7 +143,7 @@ class Pyroute2Kernel:
         answers: list[KernelRefused | None] = []
         for start in range(0, len(changes), CHANGES_PER_ROUND):
             part = changes[start : start + CHANGES_PER_ROUND]
-            refusals = self._socket.request(pack_all(part))
+            refusals = self._socket.request_packed(pack_all(part))
             answers += [
                 None if refusal is None else _answer(change, refusal)
                 for change, refusal in zip(part, refusals, strict=True)

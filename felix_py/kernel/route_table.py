@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from msgspec.structs import replace
 
-from felix_py.kernel.delta import DeltaTracker
+from felix_py.kernel.delta import DeltaTracker, Plan
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import (
     MAIN_TABLE,
@@ -80,8 +80,10 @@ class RouteTable:
 
     def want(self, changes: Mapping[RouteKey, Route | None]) -> None:
         """Change the wishes at these keys; None: no route of ours there."""
-        for key, route in changes.items():
-            self._delta.want(key, None if route is None else self._checked(key, route))
+        checked = self._checked
+        self._delta.want(
+            {key: None if route is None else checked(key, route) for key, route in changes.items()}
+        )
 
     def want_exactly(self, routes: Mapping[RouteKey, Route]) -> None:
         """Replace all wishes."""
@@ -132,10 +134,11 @@ class RouteTable:
         done = 0
         only: frozenset[RouteKey] | None = None
         for _ in range(APPLY_ROUNDS):
-            changes = self._changes(only)
+            plan = self._delta.plan()
+            changes = self._changes(plan, only)
             if not changes:
                 break
-            failures = self._write(changes)
+            failures = self._write(plan, changes)
             done += len(changes) - len(failures)
             errors |= {change.route.key: error for change, error in failures}
             doubtful = {change.route.key for change, error in failures if _doubtful(change, error)}
@@ -145,55 +148,71 @@ class RouteTable:
             only = frozenset(doubtful - self._foreign.keys())
         return self._still_wrong(errors, done, started)
 
-    def _changes(self, only: frozenset[RouteKey] | None) -> list[RouteChange]:
+    def _changes(
+        self, plan: Plan[RouteKey, Route], only: frozenset[RouteKey] | None
+    ) -> list[RouteChange]:
         """The plan as kernel changes, upserts first; in later rounds only of some keys."""
-        plan = self._delta.plan()
+        upsert, delete = plan.upsert, plan.delete
+        if only is not None:
+            upsert = {key: route for key, route in upsert.items() if key in only}
+            delete = {key: route for key, route in delete.items() if key in only}
         actual = self._delta.actual
         changes: list[RouteChange] = [
-            PutRoute(route, replaces_ours=key in actual)
-            for key, route in plan.upsert.items()
-            if only is None or key in only
+            PutRoute(route, key in actual) for key, route in upsert.items()
         ]
-        changes += [
-            DropRoute(route) for key, route in plan.delete.items() if only is None or key in only
-        ]
+        changes += map(DropRoute, delete.values())
         return changes
 
-    def _write(self, changes: list[RouteChange]) -> list[tuple[RouteChange, KernelRefused]]:
-        """Write and remember what was done; what was refused, in order.
-
-        Where an administrator appended a route at our key, a replacement could hit theirs: it is
-        answered EEXIST without being tried.
-        """
-        clear = changes
+    def _write(
+        self, plan: Plan[RouteKey, Route], changes: list[RouteChange]
+    ) -> list[tuple[RouteChange, KernelRefused]]:
+        """Write and remember what was done; what was refused, in order."""
         if self._foreign:
-            clear = [change for change in changes if not self._would_overwrite(change)]
-        answers = iter(self._kernel.change_routes(clear))
+            return self._write_around(changes)
+        answers = self._kernel.change_routes(changes)
+        size = len(plan.upsert) + len(plan.delete)
+        if len(changes) == size and answers.count(None) == size:
+            self._delta.carried_out(plan)
+            self._count(len(plan.upsert), len(plan.delete))
+            return []
+        return self._remember(changes, answers)
+
+    def _write_around(self, changes: list[RouteChange]) -> list[tuple[RouteChange, KernelRefused]]:
+        """Where an administrator appended a route at our key, a replacement could hit theirs: it is
+        answered EEXIST without being tried."""
+        clear = [change for change in changes if not self._would_overwrite(change)]
+        given = iter(self._kernel.change_routes(clear))
+        why = "another owner's route stands there too"
+        answers = [
+            KernelRefused(describe(change), errno.EEXIST, why)
+            if self._would_overwrite(change)
+            else next(given)
+            for change in changes
+        ]
+        return self._remember(changes, answers)
+
+    def _remember(
+        self, changes: Sequence[RouteChange], answers: Sequence[KernelRefused | None]
+    ) -> list[tuple[RouteChange, KernelRefused]]:
+        """What was done is what stands now; the rest is returned, in order."""
         failures: list[tuple[RouteChange, KernelRefused]] = []
-        put = dropped = 0
-        foreign, saw = self._foreign, self._delta.saw
-        for change in changes:
-            if foreign and self._would_overwrite(change):
-                error: KernelRefused | None = KernelRefused(
-                    describe(change), errno.EEXIST, "another owner's route stands there too"
-                )
-            else:
-                error = next(answers)
+        put = 0
+        for change, error in zip(changes, answers, strict=True):
+            route = change.route
             if error is not None:
                 failures.append((change, error))
-                continue
-            route = change.route
-            if isinstance(change, PutRoute):
-                if foreign:
-                    foreign.pop(route.key, None)
-                saw(route.key, route)
+            elif isinstance(change, PutRoute):
+                self._foreign.pop(route.key, None)
+                self._delta.saw(route.key, route)
                 put += 1
             else:
-                saw(route.key, None)
-                dropped += 1
+                self._delta.saw(route.key, None)
+        self._count(put, len(changes) - len(failures) - put)
+        return failures
+
+    def _count(self, put: int, dropped: int) -> None:
         ROUTES_WRITTEN.labels(self._owner.name, "put").inc(put)
         ROUTES_WRITTEN.labels(self._owner.name, "drop").inc(dropped)
-        return failures
 
     def _would_overwrite(self, change: RouteChange) -> bool:
         return (

@@ -13,13 +13,24 @@ from felix_py.kernel.model import (
     NextHop,
     PutRoute,
     Route,
+    RouteChange,
     RouteKey,
     RouteKind,
     Scope,
     in_order,
 )
 from felix_py.kernel.netlink_batch import describe, pack, pack_all
-from felix_py.kernel.netlink_format import CREATE, DELROUTE, EXCL, HEADER, NEWROUTE, REPLACE
+from felix_py.kernel.netlink_format import (
+    CREATE,
+    DELROUTE,
+    EXCL,
+    HEADER,
+    NEWROUTE,
+    PIECES,
+    REPLACE,
+    REQUEST,
+    Message,
+)
 from felix_py.kernel.route_dump import RouteReader, route_prefix
 
 PATIENT = settings()
@@ -102,14 +113,26 @@ def _attributes(body: bytes) -> set[bytes]:
 @PATIENT
 @given(st.lists(any_route(), max_size=3))
 def test_routes_packed_together_are_those_packed_alone(routes: list[Route]) -> None:
-    changes = [change(route) for route in routes for change in (PutRoute, DropRoute)] * 2
-    assert pack_all(changes) == [pack(change) for change in changes]
+    changes: list[RouteChange] = [
+        change
+        for route in routes
+        for change in (PutRoute(route), DropRoute(route), PutRoute(route, replaces_ours=True))
+    ] * 2
+    pieces = pack_all(changes)
+    for index, change in enumerate(changes):
+        head, number, *rest = pieces[index * PIECES : (index + 1) * PIECES]
+        message = b"".join((head, bytes(4), *rest))
+        length, kind, flags, _, port = HEADER.unpack_from(message)
+        assert (length, number, port) == (len(message), b"", 0)
+        assert flags & REQUEST
+        assert Message(kind, flags & ~REQUEST, message[16:]) == pack(change)
 
 
 def test_creation_is_exclusive_and_only_ours_is_replaced() -> None:
     route = Route(RouteKey(IPv4Network("192.0.2.0/26"), 1024), 80, RouteKind.BLACKHOLE)
     assert pack(PutRoute(route))[:2] == (NEWROUTE, CREATE | EXCL)
-    assert pack(PutRoute(route, replaces_ours=True))[:2] == (NEWROUTE, CREATE | REPLACE)
+    replaced = pack(PutRoute(route, replaces_ours=True))
+    assert replaced[:2] == (NEWROUTE, CREATE | REPLACE)
     assert pack(DropRoute(route))[:2] == (DELROUTE, 0)
     assert pack(DropRoute(route)).body[5:7] == bytes((80, 255))
 
