@@ -9,6 +9,7 @@ from pathlib import Path
 
 import bgp.relay
 from bgp.dialogue import Dialogue
+from bgp.door import Door, Questions
 from bgp.exabgp_files import ConfigFiles
 from bgp.exabgp_process import ExabgpProcess
 from bgp.exabgp_watch import Watch
@@ -72,8 +73,11 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         identity, clock, lambda said: status_file.write(run_dir, DAEMON, said), publisher.publish
     )
     supervisor, secrets = Supervisor(), SecretFiles(settings.bgp.secrets_dir)
+    questions = Questions(bell.ring)
     loop = Loop(
-        Inputs(bell, mailbox, events, lambda: client.connected, client.reconnect, secrets),
+        Inputs(
+            bell, mailbox, events, lambda: client.connected, client.reconnect, secrets, questions
+        ),
         State(me),
         Parts(rib, _sessions(settings, rib, client, clock), routing, reporting),
         settings.bgp.prefix_limit,
@@ -93,6 +97,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     supervisor.add("kernel", KernelReader(kernel, hints, bell.ring, QUIET).run)
     supervisor.add("relay", client.run)
     supervisor.add("publisher", publisher.run)
+    supervisor.add("door", Door(Path(run_dir) / "bgp" / "ask.sock", questions).run)
     supervisor.add("loop", loop.run)
     return supervisor
 

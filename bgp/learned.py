@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from bgp.calc.learned_routes import Refusal, decide
+from bgp.calc.learned_routes import Decision, Refusal, decide
 from bgp.calc.terms import Policy, Rank, Terms, build, limit_rank, rank, with_blocks
 from bgp.model import IPAddress, IPNetwork
 from bgp.rib_in import RibIn
@@ -62,6 +62,10 @@ class Learned:
                 if len(named) < EXAMPLES:
                     named.append(f"{prefix} from {peer}")
         return dict(counts), examples
+
+    def decision(self, prefix: IPNetwork) -> Decision:
+        """What became of a prefix; nothing of one that nobody announces."""
+        return Decision(self._next_hops.get(prefix, ()), self._refused.get(prefix, ()))
 
     def over_limit(self) -> Iterable[IPAddress]:
         """Peers that announce more than their prefix limit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -12,6 +12,7 @@ from bgp.calc.announcements import Announced, announced
 from bgp.calc.configuration import effective
 from bgp.calc.peerings import SecretRef, sessions, wanted_secrets
 from bgp.calc.peerings import Sessions as Decided
+from bgp.door import Questions
 from bgp.inbox import Bell
 from bgp.model import Event
 from bgp.reporting import Reporting
@@ -21,6 +22,7 @@ from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.state import Dirty, State
 from bgp.status import DAEMON
+from bgp.told import told
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.kernel.errors import KernelRefused
 from felix_py.runtime.clock import Clock
@@ -50,6 +52,7 @@ class Inputs:
     connected: Callable[[], bool]
     reconnect: Callable[[], None]
     secrets: SecretFiles
+    questions: Questions = field(default_factory=Questions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,9 @@ class Loop:
             well = False
         self._retry.record(self._clock.now(), failed=not well)
         self._report()
+        for question in self._inputs.questions.take_all():
+            paths = told(question.address, self._rib, self._routing.decision)
+            question.answers.put({"paths": paths})
 
     def _wait_seconds(self, now: float) -> float:
         wait = self._routing.wait_seconds(now, TICK_SECONDS)

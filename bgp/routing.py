@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from bgp.calc.learned_routes import Refusal
+from bgp.calc.learned_routes import Decision, Refusal
 from bgp.fib import Fib
 from bgp.learned import Learned
 from bgp.model import IPAddress, IPNetwork
@@ -84,6 +84,10 @@ class Routing:
     def refusals(self) -> tuple[Mapping[Refusal, int], Mapping[Refusal, list[str]]]:
         """Counts and examples of paths that are not used."""
         return self._learned.refusals()
+
+    def decision(self, prefix: IPNetwork) -> Decision:
+        """What became of a prefix that peers announced."""
+        return self._learned.decision(prefix)
 
     def over_limit(self) -> Iterable[IPAddress]:
         """Peers that announce more than their prefix limit."""

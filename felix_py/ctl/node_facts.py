@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 
+from felix_py.ctl import bgp_question
 from felix_py.ctl.calc.facts import (
     AddressFact,
     Asked,
@@ -19,6 +20,7 @@ from felix_py.ctl.calc.facts import (
     NftTableFact,
     NodeFacts,
     RouteFact,
+    ToldFact,
 )
 from felix_py.ctl.findings import DAEMONS
 from felix_py.kernel.errors import KernelRefused
@@ -97,6 +99,7 @@ class _Look:
             forwarding=tuple(self._forwarding(matter, macs)),
             sysctls=dict(_sysctls()),
             nft=None if nft is None else tuple(map(_nft, nft)),
+            told=self._told(run_dir, asked),
             daemons={daemon: _daemon(run_dir, daemon) for daemon in DAEMONS},
             unseen=tuple(self._unseen),
         )
@@ -195,6 +198,15 @@ class _Look:
             if found.far_end is not None and (found.far_end in matter or found.mac in macs):
                 name = self._name(found.ifindex)
                 yield ForwardingFact(name, found.mac, found.far_end, found.state)
+
+    def _told(self, run_dir: str, asked: Asked) -> tuple[ToldFact, ...] | None:
+        ends = dict.fromkeys(end for flow in asked.flows for end in flow)
+        nothing: tuple[ToldFact, ...] | None = None
+        return self._try(
+            "paths of BGP peers",
+            lambda: tuple(each for end in ends for each in bgp_question.ask(run_dir, end)),
+            nothing,
+        )
 
     def _link(self, link: Link, tunnel: TunnelDetail | None) -> LinkFact:
         detail = tunnel or TunnelDetail(link.index)

@@ -143,6 +143,20 @@ class NftTableFact(_Fact, frozen=True):
     sets: tuple[str, ...] = ()
 
 
+class ToldFact(_Fact, frozen=True):
+    """A path that a BGP peer told of an address: `refused` says why it is not used."""
+
+    about: IPAddress
+    prefix: IPNetwork
+    peer: IPAddress
+    next_hop: IPAddress
+    source: str = ""
+    as_path: tuple[int, ...] = ()
+    stale: bool = False
+    used: bool = False
+    refused: str = ""
+
+
 class DaemonFact(_Fact, frozen=True):
     """A daemon's status file, and whether its process runs."""
 
@@ -155,7 +169,8 @@ class NodeFacts(_Fact, frozen=True):
 
     unseen: what could not be looked at, and why. routes: of the main table, those that cover an
     address that was asked about. neighbours, forwarding: those that matter to these addresses.
-    nft: None where it could not be read.
+    nft: None where it could not be read. told: paths to the ends of flows; None: the BGP agent was not
+    asked, or did not answer.
     """
 
     node: str
@@ -168,6 +183,7 @@ class NodeFacts(_Fact, frozen=True):
     forwarding: tuple[ForwardingFact, ...] = ()
     sysctls: Mapping[str, int] = {}
     nft: tuple[NftTableFact, ...] | None = None
+    told: tuple[ToldFact, ...] | None = None
     daemons: Mapping[str, DaemonFact] = {}
     unseen: tuple[str, ...] = ()
 
@@ -209,6 +225,13 @@ def encode(facts: NodeFacts) -> bytes:
 def decode(text: bytes) -> NodeFacts:
     """From JSON. Raises ValueError, which names the field."""
     return msgspec.json.decode(text, type=NodeFacts, dec_hook=_parsed)
+
+
+def told_from(about: IPAddress, paths: object) -> tuple[ToldFact, ...]:
+    """The BGP agent's answer about an address. Raises ValueError."""
+    given = paths if isinstance(paths, list) else []
+    whole = [{**path, "about": str(about)} for path in given if isinstance(path, dict)]
+    return msgspec.convert(whole, tuple[ToldFact, ...], dec_hook=_parsed)
 
 
 def _parsed(kind: type, value: object) -> object:
