@@ -46,15 +46,16 @@ def settle_tunnel(
     draft.rely(ResourceKey(Kind.NODE, node.name), creation_only=True)
     handle = handle_of(kind, node.name)
     held = held_by(draft, handle, assume_absent=False)
-    pools = wanted_pools(kind, view.pools, node)
-    address = current(kind, (each for each, _ in held), view.pools, node)
+    pools = wanted_pools(kind, view.pools, node, view.configuration)
+    mine = [each for each, _ in held]
+    address = current(kind, mine, view.pools, node, view.configuration)
     taken: list[Taken] = []
     if pools and address is None:
         taken = _take(draft, (kind, node, pools), on_device, moment)
         address = taken[0][0]
         rely_on_pool(draft, taken[0][1].cidr)
     busy = on_device | {published(kind, node)}
-    others = [each for each, _ in held if each != address]
+    others = [each for each in mine if each != address]
     free = frozenset(each for each in others if each not in busy)
     touched = {block.cidr for _, block in taken} | _give_back(draft, held, free)
     if free:

@@ -7,9 +7,10 @@ Reference: Calico v3.32.1 `node/pkg/allocateip/allocateip.go`, `libcalico-go/lib
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 
+from felix_py.datastore.felix_configuration import FelixConfiguration
 from felix_py.datastore.model import (
     EncapMode,
     HandleId,
@@ -71,8 +72,15 @@ def published(kind: TunnelKind, node: Node) -> IPAddress | None:
             return node.ipv6_vxlan_tunnel_address
 
 
-def wanted_pools(kind: TunnelKind, pools: Iterable[IPPool], node: Node) -> tuple[IPPool, ...]:
-    """The pools for which a node needs an address of this kind, in the order of their names."""
+def wanted_pools(
+    kind: TunnelKind, pools: Iterable[IPPool], node: Node, configuration: FelixConfiguration
+) -> tuple[IPPool, ...]:
+    """The pools for which a node needs an address of this kind, in the order of their names.
+
+    configuration: what holds on this node; None of its switches forces a tunnel that no pool asks for.
+    """
+    if _switched_off(kind, configuration):
+        return ()
     asking = (
         pool
         for pool in pools
@@ -85,17 +93,49 @@ def wanted_pools(kind: TunnelKind, pools: Iterable[IPPool], node: Node) -> tuple
 
 
 def current(
-    kind: TunnelKind, held: Iterable[IPAddress], pools: Iterable[IPPool], node: Node
+    kind: TunnelKind,
+    held: Iterable[IPAddress],
+    pools: Iterable[IPPool],
+    node: Node,
+    configuration: FelixConfiguration,
 ) -> IPAddress | None:
     """Of the addresses that the node holds under the kind's handle, the one to use; None: none is.
 
     While an address is replaced it holds two: only one in a wanted pool counts, one that is published
     already before others.
     """
-    wanted = wanted_pools(kind, pools, node)
+    wanted = wanted_pools(kind, pools, node, configuration)
     fitting = [address for address in held if containing(address, wanted) is not None]
     shown = published(kind, node)
     return shown if shown in fitting else min(fitting, key=int, default=None)
+
+
+def present(
+    held: Mapping[str, Collection[IPAddress]],
+    pools: Iterable[IPPool],
+    node: Node,
+    configuration: FelixConfiguration,
+) -> dict[str, IPAddress]:
+    """By `type` attribute the address that a node's device should carry: the current one, and where no
+    pool wants the tunnel any more, the last one it had."""
+    found: dict[str, IPAddress] = {}
+    for kind in TunnelKind:
+        addresses = held.get(kind.value, ())
+        if addresses:
+            shown = published(kind, node)
+            use = current(kind, addresses, pools, node, configuration)
+            if use is None and shown in addresses:
+                use = shown
+            found[kind.value] = use or min(addresses, key=int)
+    return found
+
+
+def _switched_off(kind: TunnelKind, configuration: FelixConfiguration) -> bool:
+    if kind is TunnelKind.IPIP:
+        return configuration.ipip_enabled is False
+    if kind is TunnelKind.VXLAN_V6 and configuration.ipv6_support is False:
+        return True
+    return configuration.vxlan_enabled is False
 
 
 def _mode(kind: TunnelKind, pool: IPPool) -> EncapMode:

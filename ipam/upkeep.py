@@ -124,7 +124,7 @@ class Upkeep:
 
     @property
     def _facts(self) -> object:
-        return self._view.pools, self._view.own_node
+        return self._view.pools, self._view.own_node, self._view.configuration
 
     @property
     def _tunnels_due(self) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from felix_py.datastore.changes import NOT_YET, STORE_STATE, Change, StoreState, StoreStateKey
+from felix_py.datastore.felix_configuration import FelixConfiguration, effective
 from felix_py.datastore.keys import (
     AffinityKey,
     BlockKey,
@@ -50,6 +51,7 @@ def watched_prefixes(node: NodeName) -> tuple[str, ...]:
     """What the allocator's Syncer must watch (ClusterInformation is the Syncer's own concern)."""
     return (
         kind_prefix(Kind.IP_POOL),
+        kind_prefix(Kind.FELIX_CONFIGURATION),
         RESERVATIONS,
         CONFIG.path,
         ResourceKey(Kind.NODE, node).path,
@@ -84,6 +86,7 @@ class View:
     _pools: tuple[IPPool, ...] | None = None
     _reservations: tuple[IPNetwork, ...] | None = None
     _affinities: tuple[tuple[AffinityKey, BlockAffinity], ...] | None = None
+    _configuration: FelixConfiguration | None = None
 
     def fold(self, changes: Mapping[Key | StoreStateKey, Change | StoreState]) -> bool:
         """Take in what the syncer said; True when anything changed."""
@@ -197,6 +200,19 @@ class View:
         return value if isinstance(value, IPAMConfig) else IPAMConfig()
 
     @property
+    def configuration(self) -> FelixConfiguration:
+        """FelixConfiguration as it holds on this node: whether tunnels are switched off."""
+        if self._configuration is None:
+            objects = {
+                fact.value.meta.name: fact.value
+                for fact in self.facts.values()
+                if isinstance(fact.value, FelixConfiguration)
+            }
+            node = self.own_node
+            self._configuration = effective(objects, self.node, node.meta.labels if node else {})
+        return self._configuration
+
+    @property
     def own_node(self) -> Node | None:
         """This node's Node object."""
         value = self.facts.get(ResourceKey(Kind.NODE, self.node), ABSENT).value
@@ -247,6 +263,8 @@ class View:
                 self._pools = None
             if key.kind is Kind.IP_RESERVATION:
                 self._reservations = None
+            if key.kind in {Kind.FELIX_CONFIGURATION, Kind.NODE}:
+                self._configuration = None
 
     def _distrust(self) -> None:
         """The store went back: what we learnt by ourselves may never have been."""

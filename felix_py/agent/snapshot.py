@@ -41,7 +41,8 @@ class Snapshot:
     blocks: those that name this node; affinities: this node's; nodes: all, this one included;
     links: this host's, by name; survivors: pods that live here without an endpoint in etcd, by address.
     owners: every block and every address held by another than its block's node -> node.
-    tunnel_addresses: those that IPAM gave this node, by type (territory.TUNNEL_TYPES).
+    tunnel_addresses: the ones this node's devices should carry, of those that IPAM gave it,
+        by type (territory.TUNNEL_TYPES).
     uplinks: by IP version the index of the link that carries this node's own address.
     """
 

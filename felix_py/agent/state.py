@@ -26,6 +26,7 @@ from felix_py.datastore.model import (
     BGPConfiguration,
     Block,
     BlockAffinity,
+    IPAddress,
     IPNetwork,
     IPPool,
     Kind,
@@ -39,6 +40,7 @@ from felix_py.datastore.territory import Holding, holding_of
 from felix_py.datastore.values import Value
 from felix_py.kernel.model import Address, Link
 from felix_py.kernel.ownership import IPIP_LINK, LINK_PREFIX, VXLAN_LINKS
+from ipam.tunnels import present
 
 REMOTE_LINKS = frozenset({IPIP_LINK, *VXLAN_LINKS.values()})
 """Links that routes to other nodes go through."""
@@ -99,11 +101,19 @@ class State:
             links=self._links,
             survivors=self._survivors,
             owners=self._owners.owner,
-            tunnel_addresses=self._owners.tunnel_addresses(self._me),
+            tunnel_addresses=self._tunnel_addresses,
             uplinks=self._uplinks,
             configuration=self._configuration,
             terms=self._terms,
         )
+
+    @property
+    def _tunnel_addresses(self) -> Mapping[str, IPAddress]:
+        held = self._owners.tunnel_addresses(self._me)
+        mine = self._nodes.get(self._me)
+        if not held or mine is None:
+            return {}
+        return present(held, self._pools.values(), mine.value, self._configuration)
 
     @property
     def unexplained_links(self) -> list[Link]:

@@ -34,12 +34,13 @@ class Holding:
     """A block as seen by those whose it is not.
 
     host: the node it is affine to. guests: single addresses (/32, /128) that another node holds.
-    tunnels: (node, type) -> the node's tunnel address of that type, where it lies in this block.
+    tunnels: (node, type) -> the node's tunnel addresses of that type that lie in this block; while one
+    is replaced a node has two.
     """
 
     host: NodeName | None
     guests: Mapping[IPNetwork, NodeName] = field(default_factory=dict)
-    tunnels: Mapping[tuple[NodeName, str], IPAddress] = field(default_factory=dict)
+    tunnels: Mapping[tuple[NodeName, str], tuple[IPAddress, ...]] = field(default_factory=dict)
 
 
 class _Attribute(msgspec.Struct):
@@ -86,7 +87,7 @@ def _holding(
     if not telling:
         return Holding(host)
     guests: dict[IPNetwork, NodeName] = {}
-    tunnels: dict[tuple[NodeName, str], IPAddress] = {}
+    tunnels: dict[tuple[NodeName, str], tuple[IPAddress, ...]] = {}
     first = int(cidr.network_address)
     for ordinal, index in enumerate(allocations):
         if index not in telling or index is None:
@@ -98,7 +99,7 @@ def _holding(
         if node != host:
             guests[ip_network(address)] = node
         if kind in TUNNEL_TYPES:
-            tunnels[node, kind] = address
+            tunnels[node, kind] = (*tunnels.get((node, kind), ()), address)
     return Holding(host, guests, tunnels)
 
 

@@ -17,7 +17,7 @@ class Owners:
         self._holdings: dict[IPNetwork, Holding] = {}
         self._owner: dict[IPNetwork, NodeName] = {}
         self._prefixes: dict[NodeName, set[IPNetwork]] = {}
-        self._tunnels: dict[tuple[NodeName, str], IPAddress] = {}
+        self._tunnels: dict[tuple[NodeName, str], frozenset[IPAddress]] = {}
 
     @property
     def owner(self) -> Mapping[IPNetwork, NodeName]:
@@ -28,9 +28,9 @@ class Owners:
         """All that a node has."""
         return frozenset(self._prefixes.get(node, ()))
 
-    def tunnel_addresses(self, node: NodeName) -> dict[str, IPAddress]:
+    def tunnel_addresses(self, node: NodeName) -> dict[str, frozenset[IPAddress]]:
         """A node's tunnel addresses by type (territory.TUNNEL_TYPES), as IPAM gave them."""
-        return {kind: address for (name, kind), address in self._tunnels.items() if name == node}
+        return {kind: found for (name, kind), found in self._tunnels.items() if name == node}
 
     def fold(self, cidr: IPNetwork, holding: Holding | None) -> frozenset[IPNetwork]:
         """This block is so now (None: there is no such block); the prefixes whose node changed."""
@@ -42,10 +42,11 @@ class Owners:
             self._holdings.pop(cidr, None)
         else:
             self._holdings[cidr] = holding
-        for key, address in before.tunnels.items():
-            if self._tunnels.get(key) == address:  # else it is in another block by now
-                del self._tunnels[key]
-        self._tunnels.update(after.tunnels)
+        for key in before.tunnels.keys() | after.tunnels.keys():
+            gone, come = before.tunnels.get(key, ()), after.tunnels.get(key, ())
+            found = self._tunnels.pop(key, frozenset()).difference(gone) | frozenset(come)
+            if found:
+                self._tunnels[key] = found
         old, new = _owners(cidr, before), _owners(cidr, after)
         changed = {
             prefix for prefix in old.keys() | new.keys() if old.get(prefix) != new.get(prefix)

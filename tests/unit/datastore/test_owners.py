@@ -99,8 +99,9 @@ def test_a_guest_of_a_block_has_its_address_and_the_host_the_rest() -> None:
 def test_a_tunnel_address_that_moved_to_another_block_is_not_lost_with_the_old_one() -> None:
     owners, other = Owners(), ip_network("10.0.0.8/29")
     old, new = ip_address("10.0.0.1"), ip_address("10.0.0.9")
-    owners.fold(CIDR, Holding(A, {}, {(A, IPIP_TUNNEL): old}))
-    owners.fold(other, Holding(A, {}, {(A, IPIP_TUNNEL): new}))
+    owners.fold(CIDR, Holding(A, {}, {(A, IPIP_TUNNEL): (old,)}))
+    owners.fold(other, Holding(A, {}, {(A, IPIP_TUNNEL): (new,)}))
+    assert owners.tunnel_addresses(A) == {IPIP_TUNNEL: {old, new}}
     owners.fold(CIDR, Holding(A))
-    assert owners.tunnel_addresses(A) == {IPIP_TUNNEL: new}
+    assert owners.tunnel_addresses(A) == {IPIP_TUNNEL: {new}}
     assert owners.tunnel_addresses(B) == {}

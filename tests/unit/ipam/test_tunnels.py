@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from felix_py.datastore.felix_configuration import FelixConfiguration
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import HandleId, IPAddress, Kind, Node, NodeName
 from ipam import admin
 from ipam.admin import AddressRelease, Office
 from ipam.requests import AssignRequest
-from ipam.tunnels import TunnelKind, current, published, wanted_pools
+from ipam.tunnels import TunnelKind, current, present, published, wanted_pools
 from ipam.upkeep import LEAVING_SECONDS, LONGEST_RETRY_SECONDS, LOOK_AGAIN_SECONDS
 from tests.unit.ipam.cluster import Cluster, Machine, addresses
 
 IPIP = "ipip-tunnel-addr-a"
 VXLAN = "vxlan-tunnel-addr-a"
 VXLAN_V6 = "vxlan-v6-tunnel-addr-a"
+NOTHING_SET = FelixConfiguration()
 NODE = ResourceKey(Kind.NODE, "a").path
 
 
@@ -255,11 +257,39 @@ def test_of_two_addresses_the_one_in_a_wanted_pool_is_the_present_one(world: Wor
     pools, node = world.a.allocator._view.pools, world.a.allocator._view.own_node
     assert isinstance(node, Node)
     old, new = IPv4Address("10.0.1.0"), IPv4Address("10.0.0.7")
-    assert current(TunnelKind.IPIP, [old, new], pools, node) == new
-    assert current(TunnelKind.IPIP, [old], pools, node) is None
+    assert current(TunnelKind.IPIP, [old, new], pools, node, NOTHING_SET) == new
+    assert current(TunnelKind.IPIP, [old], pools, node, NOTHING_SET) is None
     assert published(TunnelKind.IPIP, node) is None
-    assert [pool.name for pool in wanted_pools(TunnelKind.IPIP, pools, node)] == ["one"]
-    assert wanted_pools(TunnelKind.VXLAN, pools, node) == ()
+    assert [p.name for p in wanted_pools(TunnelKind.IPIP, pools, node, NOTHING_SET)] == ["one"]
+    assert wanted_pools(TunnelKind.VXLAN, pools, node, NOTHING_SET) == ()
+    held = {"ipipTunnelAddress": {old, new}}
+    assert present(held, pools, node, NOTHING_SET) == {"ipipTunnelAddress": new}
+    assert present({"ipipTunnelAddress": {old}}, pools, node, NOTHING_SET) == {
+        "ipipTunnelAddress": old
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("default", {"ipipEnabled": False, "vxlanEnabled": False}),
+        ("node.a", {"ipipEnabled": False, "vxlanEnabled": False}),
+        ("racks", {"nodeSelector": "rack == 'one'", "ipipEnabled": False, "vxlanEnabled": False}),
+    ],
+)
+def test_tunnels_that_are_switched_off_have_no_address(
+    world: World, name: str, spec: dict[str, Any]
+) -> None:
+    world.pool("one", ipipMode="Always")
+    world.pool("two", "10.0.1.0/24", vxlanMode="Always")
+    world.go()
+    assert set(world.held()) == {IPIP, VXLAN}
+    world.cluster.resource(Kind.FELIX_CONFIGURATION, name, spec)
+    world.go()
+    assert world.held() == {}
+    world.cluster.resource(Kind.FELIX_CONFIGURATION, name, {"vxlanEnabled": True})
+    world.go()
+    assert set(world.held()) == {IPIP, VXLAN}
 
 
 def pod(handle: str, count: int) -> AssignRequest:
