@@ -30,18 +30,27 @@ def install(settings: CniSettings) -> None:
         _place(Path(settings.bin_dir) / PLUGIN_NAME, SHIM.read_bytes(), 0o755)
     if settings.conf_dir:
         with_portmap = bool(settings.bin_dir) and (Path(settings.bin_dir) / "portmap").exists()
-        text = conflist(settings.network_name, with_portmap=with_portmap)
+        text = conflist(settings, with_portmap=with_portmap)
         _place(Path(settings.conf_dir) / CONFLIST_NAME, text.encode(), 0o600)
 
 
-def conflist(network_name: str, *, with_portmap: bool) -> str:
+def conflist(settings: CniSettings, *, with_portmap: bool) -> str:
     """A network of our plugin, followed by portmap where the host has it."""
+    ipam = {"type": PLUGIN_NAME}
+    if not settings.assign_ipv4:
+        ipam["assign_ipv4"] = "false"
+    if settings.assign_ipv6:
+        ipam["assign_ipv6"] = "true"
     plugins: list[dict[str, object]] = [
-        {"type": PLUGIN_NAME, "ipam": {"type": PLUGIN_NAME}, "policy": {"type": "k8s"}}
+        {"type": PLUGIN_NAME, "ipam": ipam, "policy": {"type": "k8s"}}
     ]
     if with_portmap:
         plugins.append({"type": "portmap", "snat": True, "capabilities": {"portMappings": True}})
-    network = {"cniVersion": SUPPORTED_VERSIONS[-1], "name": network_name, "plugins": plugins}
+    network = {
+        "cniVersion": SUPPORTED_VERSIONS[-1],
+        "name": settings.network_name,
+        "plugins": plugins,
+    }
     return json.dumps(network, indent=2) + "\n"
 
 

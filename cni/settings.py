@@ -24,6 +24,9 @@ class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """Where the runtime looks for networks (/etc/cni/net.d); empty: no conflist is written."""
     network_name: str = "k8s-pod-network"
     """Name of the network in the conflist that is written; the first part of every handle."""
+    assign_ipv4: bool = True
+    assign_ipv6: bool = False
+    """Which addresses pods of that network get; a conflist of one's own says so in its `ipam`."""
     metrics_address: str = "127.0.0.1"
     metrics_port: int = 0
     """0: no metrics are served."""

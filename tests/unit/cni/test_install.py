@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cni import install as module
+from cni import netconf
 from cni.install import CONFLIST_NAME, PLUGIN_NAME, conflist, install
 from cni.settings import CniSettings, Settings
 from felix_py.runtime.settings import BadSettings, load
@@ -68,8 +69,24 @@ def test_nothing_is_installed_unless_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_conflist_is_one_that_we_serve() -> None:
-    [plugin] = json.loads(conflist("net", with_portmap=False))["plugins"]
+    [plugin] = json.loads(conflist(CniSettings(), with_portmap=False))["plugins"]
     assert plugin == {"type": "felix-py", "ipam": {"type": "felix-py"}, "policy": {"type": "k8s"}}
+
+
+@pytest.mark.parametrize(
+    ("assign_ipv4", "assign_ipv6", "families"),
+    [(True, False, (4,)), (True, True, (4, 6)), (False, True, (6,))],
+)
+def test_the_conflist_asks_for_the_families_of_the_settings(
+    assign_ipv4: bool,  # noqa: FBT001
+    assign_ipv6: bool,  # noqa: FBT001
+    families: tuple[int, ...],
+) -> None:
+    settings = CniSettings(assign_ipv4=assign_ipv4, assign_ipv6=assign_ipv6)
+    network = json.loads(conflist(settings, with_portmap=False))
+    [plugin] = network["plugins"]
+    parsed = netconf.parse({**plugin, "name": network["name"], "cniVersion": "1.0.0"})
+    assert parsed.families == families
 
 
 def test_shim_and_server_read_the_same_variable(tmp_path: Path) -> None:
