@@ -1,175 +1,124 @@
-"""Which address, link and session everything in a topology has: pure arithmetic on the topology."""
+"""Which address and link everything in a topology has: pure arithmetic on the topology.
+
+Everything has an IPv4 address; where `version` is 6 the IPv6 one beside it, and asking for one where
+the topology has no IPv6 subnet is a fault of the caller.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+)
 from itertools import combinations
-from typing import Literal
 
-from felix_py.lab.topology import RackSpec, Topology
+from felix_py.lab.topology import OutsideSpec, RackSpec, Topology
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
 
 FIRST_NODE = 11
 REFLECTOR = 250
-"""Places in a rack's subnet; the ToR has the first address."""
+OUTSIDE_HOST = 10
+"""Places in a subnet; the ToR has the first address."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpineLink:
-    """A link between two ToRs, a /31."""
+    """A link between two ToRs, a /31, and a /127 in IPv6."""
 
     first: str
     second: str
-    first_address: IPv4Interface
-    second_address: IPv4Interface
+    first_address: IPInterface
+    second_address: IPInterface
 
 
-Neighbour = Literal["node-external", "node-reflect", "spine", "reflector", "client", "collector"]
-"""What a router's peer is to it: a node by eBGP; a node that it reflects to with itself as next hop;
-another ToR; the reflector; the reflector's own client; a ToR that learns from the reflector."""
+def subnet(of: RackSpec | OutsideSpec, version: int = 4) -> IPNetwork:
+    """A rack's or an outside host's subnet."""
+    found = of.subnet if version == 4 else of.subnet6
+    assert found is not None, f"{of.name} has no IPv{version}"
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session as one router is configured with it."""
-
-    peer_name: str
-    peer: IPv4Address
-    local: IPv4Address
-    peer_as: int
-    neighbour: Neighbour
-
-
-@dataclass(frozen=True, slots=True)
-class Router:
-    """A router: who it is, what it announces of its own, and its sessions."""
-
-    name: str
-    kind: Literal["bird", "frr"]
-    as_number: int
-    router_id: IPv4Address
-    outside: IPv4Address | None
-    networks: tuple[str, ...]
-    sessions: tuple[Session, ...]
-
-
-def tor_address(rack: RackSpec) -> IPv4Interface:
+def tor_address(rack: RackSpec, version: int = 4) -> IPInterface:
     """The ToR's address in its rack, the nodes' gateway."""
-    return IPv4Interface((rack.subnet[1], rack.subnet.prefixlen))
+    return _place(subnet(rack, version), 1)
 
 
-def node_address(topology: Topology, node: str) -> IPv4Interface:
+def node_address(topology: Topology, node: str, version: int = 4) -> IPInterface:
     """A node's address in its rack."""
     rack = topology.rack_of(node)
     place = [each.name for each in rack.nodes].index(node)
-    return IPv4Interface((rack.subnet[FIRST_NODE + place], rack.subnet.prefixlen))
+    return _place(subnet(rack, version), FIRST_NODE + place)
 
 
-def reflector_address(topology: Topology) -> IPv4Interface:
+def reflector_address(topology: Topology, version: int = 4) -> IPInterface:
     """The reflector's address; only for topologies that have one."""
     assert topology.reflector is not None
-    rack = topology.rack_of(topology.reflector.name)
-    return IPv4Interface((rack.subnet[REFLECTOR], rack.subnet.prefixlen))
+    return _place(subnet(topology.rack_of(topology.reflector.name), version), REFLECTOR)
 
 
-def etcd_address(topology: Topology) -> IPv4Interface:
+def outside_gateway(outside: OutsideSpec, version: int = 4) -> IPInterface:
+    """The ToR's address on an outside host's subnet."""
+    return _place(subnet(outside, version), 1)
+
+
+def outside_host(outside: OutsideSpec, version: int = 4) -> IPInterface:
+    """An outside host's address."""
+    return _place(subnet(outside, version), OUTSIDE_HOST)
+
+
+def etcd_address(topology: Topology) -> IPInterface:
     """etcd's address on the management network."""
-    return IPv4Interface((topology.management[1], topology.management.prefixlen))
+    return _place(topology.management, 1)
 
 
-def management_address(topology: Topology, node: str) -> IPv4Interface:
+def management_address(topology: Topology, node: str) -> IPInterface:
     """A node's address on the management network."""
     place = [each.name for _, each in topology.nodes].index(node)
-    return IPv4Interface((topology.management[FIRST_NODE + place], topology.management.prefixlen))
+    return _place(topology.management, FIRST_NODE + place)
 
 
-def spine_links(topology: Topology) -> tuple[SpineLink, ...]:
+def tor_outside(rack: RackSpec, version: int = 4) -> IPAddress | None:
+    """The address behind a ToR, on its loopback."""
+    return rack.tor.outside if version == 4 else rack.tor.outside6
+
+
+def targets_outside(topology: Topology, version: int = 4) -> dict[str, IPAddress]:
+    """Name and address of everything beyond the racks that answers: ToRs' loopbacks, outside hosts."""
+    found = {
+        rack.tor.name: address
+        for rack in topology.racks
+        if (address := tor_outside(rack, version)) is not None
+    }
+    for outside in topology.outsides:
+        if version in outside.versions:
+            found[outside.name] = outside_host(outside, version).ip
+    return found
+
+
+def spine_links(topology: Topology, version: int = 4) -> tuple[SpineLink, ...]:
     """A link between every two ToRs."""
+    spine: IPNetwork = topology.spine if version == 4 else topology.spine6
+    length = spine.max_prefixlen - 1
     pairs = combinations([rack.tor.name for rack in topology.racks], 2)
     return tuple(
         SpineLink(
             first,
             second,
-            IPv4Interface((topology.spine[2 * index], 31)),
-            IPv4Interface((topology.spine[2 * index + 1], 31)),
+            ip_interface((spine[2 * index], length)),
+            ip_interface((spine[2 * index + 1], length)),
         )
         for index, (first, second) in enumerate(pairs)
     )
 
 
-def routers(topology: Topology) -> tuple[Router, ...]:
-    """Every ToR, and the reflector if there is one, each with all its sessions."""
-    tors = tuple(_tor(topology, rack) for rack in topology.racks)
-    return (*tors, _reflector(topology)) if topology.reflector else tors
-
-
-def _tor(topology: Topology, rack: RackSpec) -> Router:
-    gateway = tor_address(rack).ip
-    sessions: list[Session] = []
-    if rack.tor.nodes != "none":
-        sessions = [
-            Session(
-                node.name,
-                node_address(topology, node.name).ip,
-                gateway,
-                node.as_number or topology.as_number,
-                "node-external" if rack.tor.nodes == "external" else "node-reflect",
-            )
-            for node in rack.nodes
-        ]
-    sessions += _spine_sessions(topology, rack.tor.name)
-    if topology.reflector:
-        address = reflector_address(topology).ip
-        name = topology.reflector.name
-        sessions.append(Session(name, address, gateway, topology.as_number, "reflector"))
-    return Router(
-        name=rack.tor.name,
-        kind=rack.tor.kind,
-        as_number=rack.tor.as_number,
-        router_id=gateway,
-        outside=rack.tor.outside,
-        networks=(str(rack.subnet), f"{rack.tor.outside}/32"),
-        sessions=tuple(sessions),
-    )
-
-
-def _spine_sessions(topology: Topology, tor: str) -> list[Session]:
-    numbers = {rack.tor.name: rack.tor.as_number for rack in topology.racks}
-    found = []
-    for link in spine_links(topology):
-        if tor == link.first:
-            ends = (link.second, link.second_address.ip, link.first_address.ip)
-        elif tor == link.second:
-            ends = (link.first, link.first_address.ip, link.second_address.ip)
-        else:
-            continue
-        found.append(Session(*ends, numbers[ends[0]], "spine"))
-    return found
-
-
-def _reflector(topology: Topology) -> Router:
-    assert topology.reflector is not None
-    own = reflector_address(topology).ip
-    clients = [
-        Session(
-            node.name,
-            node_address(topology, node.name).ip,
-            own,
-            node.as_number or topology.as_number,
-            "client",
-        )
-        for _, node in topology.nodes
-    ]
-    collectors = [
-        Session(rack.tor.name, tor_address(rack).ip, own, rack.tor.as_number, "collector")
-        for rack in topology.racks
-    ]
-    return Router(
-        name=topology.reflector.name,
-        kind="bird",
-        as_number=topology.as_number,
-        router_id=own,
-        outside=None,
-        networks=(),
-        sessions=(*clients, *collectors),
-    )
+def _place(network: IPNetwork, place: int) -> IPInterface:
+    return ip_interface((network[place], network.prefixlen))

@@ -1,4 +1,5 @@
-"""What stands behind every pod and ToR: says its name to whoever connects. `answer.py NAME PORT`.
+"""What stands behind every pod, ToR and outside host: says its name to whoever connects, and as whom it
+sees that one. `answer.py NAME PORT`; the answer is two lines.
 
 Standard library only, run as `python -I -S`: a dozen of them start on every `felix-lab up`.
 """
@@ -18,11 +19,12 @@ def main() -> None:
     server.bind(("::", port))
     server.listen(256)
     while True:
-        connection, _ = server.accept()
+        connection, client = server.accept()
+        seen = str(client[0]).removeprefix("::ffff:")
         with connection:
             connection.settimeout(1)
             try:
-                connection.sendall(name.encode() + b"\n")
+                connection.sendall(f"{name}\n{seen}\n".encode())
             except OSError:
                 continue
 

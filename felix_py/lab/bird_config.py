@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from felix_py.lab.addressing import Neighbour, Router, Session
+from felix_py.lab.bgp_plan import Neighbour, Router, Session
 
 HEAD = """\
 # {name}: written by felix-lab, read by BIRD 2.
@@ -13,25 +13,32 @@ watchdog warning 5 s;
 protocol device {{ scan time 5; }}
 """
 
-TOR_TABLES = """\
-protocol direct { ipv4; }
-
-protocol kernel {
+TOR_KERNEL = """\
+protocol kernel {{
     merge paths on;
     persist;
     graceful restart on;
-    ipv4 { import none; export where source = RTS_BGP; };
-}
+    ipv{version} {{ import none; export where source = RTS_BGP; }};
+}}
 """
 
 # The reflector forwards nothing: it needs to know its neighbours' subnet and the way out to judge
 # next hops, and writes no route.
-REFLECTOR_TABLES = """\
-protocol direct { ipv4; }
-
-protocol kernel {
+REFLECTOR_KERNEL = """\
+protocol kernel {{
     learn;
-    ipv4 { import all; export none; };
+    ipv{version} {{ import all; export none; }};
+}}
+"""
+
+# Addresses are given by hand: the advertisements say who the gateway is, and nothing else.
+ADVERTISEMENTS = """\
+protocol radv {
+    interface "rack0" {
+        max ra interval 10;
+        default lifetime 1800;
+        prefix ::/0 { skip; };
+    };
 }
 """
 
@@ -64,19 +71,27 @@ SHAPES: dict[Neighbour, tuple[str, str]] = {
 
 def render(router: Router) -> str:
     """The whole file."""
-    head = HEAD.format(name=router.name, router_id=router.router_id)
-    tables = TOR_TABLES if router.outside is not None else REFLECTOR_TABLES
-    sessions = [_session(router, session) for session in router.sessions]
-    return "\n".join([head, tables, *sessions])
+    parts = [HEAD.format(name=router.name, router_id=router.router_id), _tables(router)]
+    if router.advertises:
+        parts.append(ADVERTISEMENTS)
+    return "\n".join([*parts, *(_session(router, session) for session in router.sessions)])
+
+
+def _tables(router: Router) -> str:
+    channels = " ".join(f"ipv{version};" for version in router.versions)
+    kernel = TOR_KERNEL if router.forwards else REFLECTOR_KERNEL
+    kernels = [kernel.format(version=version) for version in router.versions]
+    return "\n".join([f"protocol direct {{ {channels} }}\n", *kernels])
 
 
 def _session(router: Router, session: Session) -> str:
     options, channel = SHAPES[session.neighbour]
+    channels = "".join(f"    ipv{version} {{ {channel} }};\n" for version in session.versions)
     return (
-        f"protocol bgp {session.peer_name.replace('-', '_')} {{\n"
+        f"protocol bgp {session.name.replace('-', '_')} {{\n"
         f"    local {session.local} as {router.as_number};\n"
         f"    neighbor {session.peer} as {session.peer_as};\n"
         f"{options}{TIMERS}"
-        f"    ipv4 {{ {channel} }};\n"
+        f"{channels}"
         "}\n"
     )

@@ -16,11 +16,13 @@ from felix_py.lab import (
     kernel_view,
     namespaces,
     node,
+    outside,
+    paths,
     pods,
     router,
     store_content,
 )
-from felix_py.lab.addressing import routers
+from felix_py.lab.bgp_plan import routers
 from felix_py.lab.errors import LabError
 from felix_py.lab.expect import Expectations
 from felix_py.lab.fabric import ETCD
@@ -77,6 +79,7 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
         store_content.write(home, topology)
     with stages.stage("ToRs: " + ", ".join(f"{r.name} ({r.kind})" for r in routers(topology))):
         router.start(home, topology)
+        outside.start(home, topology)
     names = [each.name for _, each in topology.nodes]
     with stages.stage(f"{len(names)} nodes: felix, bgp, ExaBGP, cni"):
         _start_nodes(home, topology, names)
@@ -94,18 +97,22 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
 def prove(
     home: Home, topology: Topology, stages: Stages, timeout_seconds: float = PROOF_SECONDS
 ) -> Proof:
-    """Sessions and routes as the routers report them, everybody reaches everybody, no tunnel."""
+    """Sessions and routes as the routers report them, everybody reaches everybody, the pairs that the
+    pools say by a tunnel and no others.
+    """
     with stages.stage("BGP sessions, as the ToRs report them"):
         views = wait_sessions(home, topology, timeout_seconds)
     expectations = Expectations(home, topology)
     expectations.everything()
-    with stages.stage("every pod reaches every pod and both outsides"):
+    with stages.stage("every pod reaches every pod and what is outside"):
         complaints = expectations.check(timeout_seconds)
         if complaints:
             raise LabError(_some(complaints))
-    with stages.stage("every node learned the others' blocks; no tunnel"):
+    with stages.stage(_kernel_stage(topology)):
         found = kernel_view.not_learned(home, topology, timeout_seconds)
-        found += kernel_view.tunnels(home, topology)
+        found += kernel_view.wrong_ways(home, topology, timeout_seconds)
+        if not paths.encapsulates(topology):
+            found += kernel_view.tunnels(home, topology)
         if found:
             raise LabError(_some(found))
     views = tuple(router.view(home, each.router) for each in views)
@@ -155,6 +162,12 @@ def _start_nodes(home: Home, topology: Topology, names: list[str]) -> None:
     with ThreadPoolExecutor(2) as workers:
         for job in [workers.submit(node.start, home, topology, name) for name in names]:
             job.result()
+
+
+def _kernel_stage(topology: Topology) -> str:
+    if paths.encapsulates(topology):
+        return "every node has the others' blocks; the right pairs tunnel"
+    return "every node has the others' blocks; no tunnel"
 
 
 def _some(complaints: list[str], most: int = 12) -> str:

@@ -4,25 +4,32 @@ A rack is a bridge `rack0` inside its ToR's namespace with a port per node (name
 nodes of a rack are neighbours on one subnet and the ToR is their gateway. ToRs are joined by a /31
 each. etcd stands beside all this: a bridge `mgmt0` in its own namespace and a second link in every
 node, so that a broken fabric never looks like a broken etcd, and the other way round; a node's
-default route is through its ToR, and pods never leave by the management network.
+default route is through its ToR, and pods never leave by the management network. An outside host is a
+cable of its ToR with a subnet of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from felix_py.lab import namespaces
 from felix_py.lab.addressing import (
+    IPInterface,
     etcd_address,
     management_address,
     node_address,
+    outside_gateway,
+    outside_host,
     reflector_address,
     spine_links,
+    subnet,
     tor_address,
+    tor_outside,
 )
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
-from felix_py.lab.topology import RackSpec, Topology
+from felix_py.lab.topology import OutsideSpec, RackSpec, Topology
 
 ETCD = "etcd"
 ROUTER_SYSCTLS = (
@@ -33,45 +40,46 @@ ROUTER_SYSCTLS = (
     "net.ipv4.conf.all.send_redirects=0",
     "net.ipv4.conf.default.send_redirects=0",
     "net.ipv4.fib_multipath_hash_policy=1",
+    "net.ipv6.conf.all.forwarding=1",
+    "net.ipv6.fib_multipath_hash_policy=1",
+    # A cable that is pulled and put back has its IPv6 addresses again, as it has its IPv4 ones.
+    "net.ipv6.conf.all.keep_addr_on_down=1",
+    "net.ipv6.conf.default.keep_addr_on_down=1",
 )
 
 
 def build(home: Home, topology: Topology) -> None:
-    """Make the namespaces of etcd and the routers, and every link between them."""
-    for machine in (ETCD, *_routers(topology)):
+    """Make the namespaces of etcd, the routers and outside hosts, and every link between them."""
+    outsides = [outside.name for outside in topology.outsides]
+    for machine in (ETCD, *_routers(topology), *outsides):
         namespaces.create(home.netns(machine))
     namespaces.batch(
         home.netns(ETCD),
         [
             "link add mgmt0 type bridge",
-            f"address add {etcd_address(topology)} dev mgmt0",
+            _address(etcd_address(topology), "mgmt0"),
             "link set mgmt0 up",
         ],
     )
     for rack in topology.racks:
         _rack(home, rack)
-    for link in spine_links(topology):
-        namespaces.batch(
-            home.netns(link.first),
-            [
-                _veth(link.second, link.first, home.netns(link.second)),
-                f"address add {link.first_address} dev {link.second}",
-                f"link set {link.second} up",
-            ],
-        )
-        namespaces.batch(
-            home.netns(link.second),
-            [f"address add {link.second_address} dev {link.first}", f"link set {link.first} up"],
-        )
+    _spine(home, topology)
     if topology.reflector:
-        _plug(home, topology.rack_of(topology.reflector.name), topology.reflector.name)
-        _address(home, topology, topology.reflector.name, str(reflector_address(topology)))
+        name = topology.reflector.name
+        rack = topology.rack_of(name)
+        _plug(home, rack, name)
+        own = [reflector_address(topology, version) for version in rack.versions]
+        gateways = [tor_address(rack, version) for version in rack.versions]
+        _uplink(home, name, own, gateways)
+    for outside in topology.outsides:
+        _outside(home, topology, outside)
 
 
 def plug_node(home: Home, topology: Topology, node: str) -> None:
     """Make a node's namespace and its two cables: `eth0` to the rack, `mgmt0` to etcd."""
     namespaces.create(home.netns(node))
-    _plug(home, topology.rack_of(node), node)
+    rack = topology.rack_of(node)
+    _plug(home, rack, node)
     namespaces.batch(
         home.netns(ETCD),
         [
@@ -81,9 +89,15 @@ def plug_node(home: Home, topology: Topology, node: str) -> None:
     )
     namespaces.batch(
         home.netns(node),
-        [f"address add {management_address(topology, node)} dev mgmt0", "link set mgmt0 up"],
+        [_address(management_address(topology, node), "mgmt0"), "link set mgmt0 up"],
     )
-    _address(home, topology, node, str(node_address(topology, node)))
+    own = [node_address(topology, node, version) for version in rack.versions]
+    gateways = [
+        tor_address(rack, version)
+        for version in rack.versions
+        if version == 4 or rack.gateway6 == "static"
+    ]
+    _uplink(home, node, own, gateways)
 
 
 def unplug_node(home: Home, topology: Topology, node: str) -> None:
@@ -109,7 +123,7 @@ def link_between(topology: Topology, one: str, other: str) -> tuple[str, str]:
                 continue
             return second, first
     raise LabError(
-        f"no link between {one} and {other}; links join a node or reflector with its "
+        f"no link between {one} and {other}; links join a node, reflector or outside host with its "
         "ToR, a node with etcd, and two ToRs"
     )
 
@@ -125,6 +139,7 @@ def interfaces_of_tor(topology: Topology, tor: str) -> tuple[str, ...]:
     ports = [node.name for node in rack.nodes]
     if topology.reflector and topology.reflector.rack == rack.name:
         ports.append(topology.reflector.name)
+    ports += [outside.name for outside in topology.outsides if outside.tor == tor]
     for link in spine_links(topology):
         if tor == link.first:
             ports.append(link.second)
@@ -141,15 +156,56 @@ def _routers(topology: Topology) -> list[str]:
 def _rack(home: Home, rack: RackSpec) -> None:
     netns = home.netns(rack.tor.name)
     namespaces.sysctl(netns, ROUTER_SYSCTLS)
+    outside = [tor_outside(rack, version) for version in rack.versions]
     namespaces.batch(
         netns,
         [
             "link add rack0 type bridge",
-            f"address add {tor_address(rack)} dev rack0",
+            *(_address(tor_address(rack, version), "rack0") for version in rack.versions),
             "link set rack0 up",
-            f"address add {rack.tor.outside}/32 dev lo",
+            *(f"address add {address} dev lo" for address in outside if address is not None),
         ],
     )
+
+
+def _spine(home: Home, topology: Topology) -> None:
+    for link in spine_links(topology):
+        namespaces.batch(
+            home.netns(link.first), [_veth(link.second, link.first, home.netns(link.second))]
+        )
+    for version in topology.versions:
+        for link in spine_links(topology, version):
+            namespaces.batch(
+                home.netns(link.first),
+                [_address(link.first_address, link.second), f"link set {link.second} up"],
+            )
+            namespaces.batch(
+                home.netns(link.second),
+                [_address(link.second_address, link.first), f"link set {link.first} up"],
+            )
+
+
+def _outside(home: Home, topology: Topology, outside: OutsideSpec) -> None:
+    """Cable a host; without knows_pods it has ways to the racks alone."""
+    gateways = [outside_gateway(outside, version) for version in outside.versions]
+    namespaces.batch(
+        home.netns(outside.tor),
+        [
+            _veth(outside.name, "eth0", home.netns(outside.name)),
+            *(_address(gateway, outside.name) for gateway in gateways),
+            f"link set {outside.name} up",
+        ],
+    )
+    own = [outside_host(outside, version) for version in outside.versions]
+    _uplink(home, outside.name, own, gateways if outside.knows_pods else [])
+    if not outside.knows_pods:
+        ways = [
+            f"route add {subnet(rack, gateway.version)} via {gateway.ip} dev eth0"
+            for gateway in gateways
+            for rack in topology.racks
+            if gateway.version in rack.versions
+        ]
+        namespaces.batch(home.netns(outside.name), ways)
 
 
 def _plug(home: Home, rack: RackSpec, machine: str) -> None:
@@ -162,16 +218,24 @@ def _plug(home: Home, rack: RackSpec, machine: str) -> None:
     )
 
 
-def _address(home: Home, topology: Topology, machine: str, address: str) -> None:
-    gateway = tor_address(topology.rack_of(machine)).ip
+def _uplink(
+    home: Home, machine: str, own: Sequence[IPInterface], gateways: Sequence[IPInterface]
+) -> None:
+    """A machine's addresses on eth0, and default routes through these gateways."""
     namespaces.batch(
         home.netns(machine),
         [
-            f"address add {address} dev eth0",
+            *(_address(address, "eth0") for address in own),
             "link set eth0 up",
-            f"route add default via {gateway} dev eth0",
+            *(f"route add default via {gateway.ip} dev eth0" for gateway in gateways),
         ],
     )
+
+
+def _address(address: IPInterface, interface: str) -> str:
+    """Who has which address is settled here: nobody needs to look for duplicates first."""
+    nodad = " nodad" if address.version == 6 else ""
+    return f"address add {address} dev {interface}{nodad}"
 
 
 def _veth(name: str, peer: str, netns: str) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from felix_py.lab import etcd, namespaces, pods
-from felix_py.lab.addressing import management_address, node_address
+from felix_py.lab.addressing import management_address, node_address, outside_host
 from felix_py.lab.errors import LabError
 from felix_py.lab.fabric import ETCD
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine
 from felix_py.lab.node import DAEMONS
-from felix_py.lab.topology import Topology, parse
+from felix_py.lab.topology import OutsideSpec, RackSpec, Topology, parse
 
 FOUND_BY_COMMAND = (("relay", "bgp.relay"), ("relay", "bgp/relay"), ("exabgp", "exabgp"))
 """Programs that a node's keeper did not start itself, with what their command line holds."""
@@ -30,41 +30,21 @@ def topology_that_is_up(home: Home) -> Topology:
 
 
 def document(home: Home, topology: Topology) -> dict[str, Any]:
-    """nodes, pods, tors, reflector, processes and etcd, each by name."""
+    """nodes, pods, tors, reflector, outsides, processes and etcd, each by name."""
     reached = etcd.access(home, topology)
     return {
         "name": home.name,
         "directory": str(home.directory),
         "topology": topology.name,
-        "nodes": [
-            {
-                "name": node.name,
-                "rack": rack.name,
-                "netns": home.netns(node.name),
-                "addresses": [
-                    str(node_address(topology, node.name)),
-                    str(management_address(topology, node.name)),
-                ],
-                "pid": Machine(home, node.name).keeper_pid,
-                "runDir": str(home.run_dir(node.name) / "felix-py"),
-            }
-            for rack, node in topology.nodes
-        ],
+        "nodes": [_node(home, topology, rack, node.name) for rack, node in topology.nodes],
         "pods": [msgspec.to_builtins(pod) for pod in pods.every(home)],
-        "tors": [
-            {
-                "name": rack.tor.name,
-                "kind": rack.tor.kind,
-                "netns": home.netns(rack.tor.name),
-                "outside": str(rack.tor.outside),
-            }
-            for rack in topology.racks
-        ],
+        "tors": [_tor(home, rack) for rack in topology.racks],
         "reflector": topology.reflector
         and {
             "name": topology.reflector.name,
             "netns": home.netns(topology.reflector.name),
         },
+        "outsides": [_outside(home, outside) for outside in topology.outsides],
         "processes": processes(home, topology),
         "etcd": {
             "endpoint": reached.endpoint,
@@ -73,6 +53,41 @@ def document(home: Home, topology: Topology) -> dict[str, Any]:
             "certFile": reached.cert_file,
             "keyFile": reached.key_file,
         },
+    }
+
+
+def _node(home: Home, topology: Topology, rack: RackSpec, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "rack": rack.name,
+        "netns": home.netns(name),
+        "addresses": [
+            str(node_address(topology, name)),
+            str(management_address(topology, name)),
+            *(str(node_address(topology, name, version)) for version in rack.versions[1:]),
+        ],
+        "pid": Machine(home, name).keeper_pid,
+        "runDir": str(home.run_dir(name) / "felix-py"),
+    }
+
+
+def _tor(home: Home, rack: RackSpec) -> dict[str, Any]:
+    return {
+        "name": rack.tor.name,
+        "kind": rack.tor.kind,
+        "netns": home.netns(rack.tor.name),
+        "outside": str(rack.tor.outside),
+        "outside6": str(rack.tor.outside6 or ""),
+    }
+
+
+def _outside(home: Home, outside: OutsideSpec) -> dict[str, Any]:
+    return {
+        "name": outside.name,
+        "tor": outside.tor,
+        "netns": home.netns(outside.name),
+        "addresses": [str(outside_host(outside, version)) for version in outside.versions],
+        "knowsPods": outside.knows_pods,
     }
 
 

@@ -45,7 +45,7 @@ def lab(
 def up(
     context: typer.Context,
     topology_file: Annotated[
-        str, typer.Argument(help="default, rack-as, reflector, or a YAML file.")
+        str, typer.Argument(help=f"{', '.join(topology.shipped())}, or a YAML file.")
     ] = "default",
 ) -> None:
     """Build the lab (in place of one that is there), prove that it works, leave it running."""

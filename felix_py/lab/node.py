@@ -15,7 +15,7 @@ from felix_py.lab import etcd, fabric
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine, layer
-from felix_py.lab.topology import Topology
+from felix_py.lab.topology import RackSpec, Topology
 from felix_py.runtime import status_file
 
 DAEMONS: Mapping[str, str] = {
@@ -48,8 +48,8 @@ def entry_point(script: str) -> str:
     return str(path)
 
 
-def configuration(topology: Topology, reached: etcd.Access) -> dict[str, Any]:
-    """The node's /etc/felix-py/felix-py.yaml."""
+def configuration(topology: Topology, rack: RackSpec, reached: etcd.Access) -> dict[str, Any]:
+    """The /etc/felix-py/felix-py.yaml of a rack's nodes."""
     datastore: dict[str, Any] = {"endpoints": [reached.endpoint]}
     if topology.tls:
         datastore |= {
@@ -57,19 +57,26 @@ def configuration(topology: Topology, reached: etcd.Access) -> dict[str, Any]:
             "certFile": "/etc/felix-py/etcd/client.pem",
             "keyFile": "/etc/felix-py/etcd/client-key.pem",
         }
-    return {
+    made: dict[str, Any] = {
         "datastore": datastore,
         "log": {"level": "info", "form": "json"},
         "cni": {"binDir": "/opt/cni/bin", "confDir": "/etc/cni/net.d"},
     }
+    if topology.backend != "bgp":
+        made["node"] = {"backend": topology.backend}
+    if 6 in rack.versions:
+        made["felix"] = {"ipv6Address": "auto"}
+        made["cni"]["assignIpv6"] = True
+    return made
 
 
 def configure(home: Home, topology: Topology, name: str) -> None:
     """Write the configuration, and the certificates if etcd asks for them, onto its disk."""
     reached = etcd.access(home, topology)
+    made = configuration(topology, topology.rack_of(name), reached)
     file = layer(home.disk(name), "/etc") / CONFIG
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.safe_dump(configuration(topology, reached), sort_keys=False))
+    file.write_text(yaml.safe_dump(made, sort_keys=False))
     if topology.tls:
         certificates = file.parent / "etcd"
         certificates.mkdir(mode=0o700, exist_ok=True)

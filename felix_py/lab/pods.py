@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
 import msgspec
 
-from felix_py.lab import cni_runtime, namespaces
+from felix_py.lab import answering, cni_runtime, namespaces
 from felix_py.lab.cni_runtime import Attachment
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine
-from felix_py.lab.router import ANSWER, ANSWER_PORT
 
 KUBE_NAMESPACE = "lab"
 AT_ONCE = 8
 
 
 class Pod(msgspec.Struct, frozen=True):
-    """A pod as its runtime knows it; `address` has no prefix length."""
+    """A pod as its runtime knows it; the addresses have no prefix length."""
 
     name: str
     node: str
@@ -31,11 +29,17 @@ class Pod(msgspec.Struct, frozen=True):
     address: str
     interface: str
     """The host's end of its veth."""
+    address6: str = ""
+    """Its IPv6 address, if it has one."""
 
     @property
     def ip(self) -> IPv4Address:
-        """Its address."""
+        """Its IPv4 address."""
         return IPv4Address(self.address)
+
+    def addressed(self, version: int) -> str:
+        """Its address of an IP version, empty if it has none."""
+        return self.address if version == 4 else self.address6
 
 
 def attachment(home: Home, name: str, container_id: str) -> Attachment:
@@ -61,11 +65,18 @@ def add(home: Home, node: str, name: str) -> Pod:
     except BaseException:
         namespaces.delete(netns)
         raise
-    pod = Pod(name, node, netns, container_id, _address(result), _host_interface(result))
+    pod = Pod(
+        name,
+        node,
+        netns,
+        container_id,
+        _address(result, 4),
+        _host_interface(result),
+        _address(result, 6),
+    )
     (home.pods / f"{name}.json").write_bytes(msgspec.json.encode(pod))
     enter = ["nsenter", f"--net={namespaces.path(netns)}", "--"]
-    answer = [sys.executable, "-I", "-S", str(ANSWER), name, str(ANSWER_PORT)]
-    machine.keep(f"pod-{name}", [*enter, *answer])
+    machine.keep(f"pod-{name}", [*enter, *answering.command(name)])
     return pod
 
 
@@ -107,10 +118,15 @@ def next_name(home: Home, node: str) -> str:
     return next(name for n in range(1, 10_000) if (name := f"{stem}-{n}") not in taken)
 
 
-def _address(result: dict[str, Any]) -> str:
-    for entry in result.get("ips", []):
-        return str(ip_interface(entry["address"]).ip)
-    raise LabError(f"the plugin gave no address: {result}")
+def _address(result: dict[str, Any], version: int) -> str:
+    """What the plugin gave of a family. Raises LabError without an IPv4 address."""
+    found = [ip_interface(entry["address"]).ip for entry in result.get("ips", [])]
+    for address in found:
+        if address.version == version:
+            return str(address)
+    if version == 4:
+        raise LabError(f"the plugin gave no IPv4 address: {result}")
+    return ""
 
 
 def _host_interface(result: dict[str, Any]) -> str:

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from felix_py.lab import pods
+from felix_py.lab.addressing import targets_outside
 from felix_py.lab.bring_up import Proof
-from felix_py.lab.expect import Expectations
+from felix_py.lab.expect import Expectations, Seen
 from felix_py.lab.home import DEFAULT_NAME, Home
 from felix_py.lab.router import RouterView
 from felix_py.lab.topology import Topology
@@ -27,25 +28,22 @@ def show(console: Console, home: Home, topology: Topology, proof: Proof) -> None
 
 
 def reach_table(home: Home, topology: Topology, expectations: Expectations) -> Table:
-    """A row per pod: whom it reaches by ping and TCP, and over how many routers."""
-    table = _table("Who reaches whom: other pods, and the address outside behind each ToR")
-    tors = [rack.tor for rack in topology.racks]
-    for heading in ("pod", "node", "address", "ping", "TCP", "routers", *(t.name for t in tors)):
+    """A row per pod, in it a line per family: whom it reaches by ping and TCP, over how many routers."""
+    table = _table("Who reaches whom: other pods, and the addresses outside")
+    outsides = list(targets_outside(topology))
+    for heading in ("pod", "node", "address", "ping", "TCP", "routers", *outsides):
         table.add_column(heading, no_wrap=True)
     everyone = pods.every(home)
     names = {pod.name for pod in everyone}
     for pod in everyone:
         seen = [each for pair, each in expectations.seen.items() if pair[0] == pod.name]
         others = [each for each in seen if each.target in names]
-        outsides = {each.target: each for each in seen if each.target not in names}
         table.add_row(
             pod.name,
             pod.node,
-            pod.address,
-            _count(sum(each.ttl is not None for each in others), len(others)),
-            _count(sum(each.said == each.target for each in others), len(others)),
+            *_families(others, [(v, pod.addressed(v)) for v in topology.versions]),
             " ".join(str(distance) for distance in sorted({each.routers for each in others})),
-            *(_mark(ok=outsides[tor.name].complaint is None) for tor in tors),
+            *(_outside([each for each in seen if each.target == name]) for name in outsides),
         )
     return table
 
@@ -85,7 +83,12 @@ def status_tables(document: dict[str, Any]) -> list[Table]:
         )
     for each in document["tors"]:
         programs = ", ".join(running.get(each["name"], [])) or "[red]down[/red]"
-        nodes.add_row(each["name"], each["kind"], each["netns"], each["outside"], programs)
+        addresses = "\n".join(each[key] for key in ("outside", "outside6") if each[key])
+        nodes.add_row(each["name"], each["kind"], each["netns"], addresses, programs)
+    for each in document["outsides"]:
+        nodes.add_row(
+            each["name"], f"behind {each['tor']}", each["netns"], "\n".join(each["addresses"]), ""
+        )
     etcd = document["etcd"]
     nodes.add_row(
         "etcd", "etcd", etcd["netns"], etcd["endpoint"], ", ".join(running.get("etcd", []))
@@ -94,7 +97,8 @@ def status_tables(document: dict[str, Any]) -> list[Table]:
     for heading in ("pod", "node", "address", "namespace", "host's end"):
         table.add_column(heading)
     for each in document["pods"]:
-        table.add_row(*(each[key] for key in ("name", "node", "address", "netns", "interface")))
+        addresses = "\n".join(each[key] for key in ("address", "address6") if each[key])
+        table.add_row(each["name"], each["node"], addresses, each["netns"], each["interface"])
     return [nodes, table]
 
 
@@ -124,6 +128,24 @@ def suggestions(home: Home, topology: Topology) -> list[str]:
 
 def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+
+
+def _families(seen: list[Seen], addresses: list[tuple[int, str]]) -> tuple[str, str, str]:
+    """Addresses, and pings and TCP connections that were answered of those tried, by family."""
+    pinged, connected = [], []
+    for version, address in addresses:
+        tried = [each for each in seen if each.version == version] if address else []
+        pinged.append(_count(sum(each.ttl is not None for each in tried), len(tried)))
+        connected.append(_count(sum(each.said == each.target for each in tried), len(tried)))
+    return "\n".join(a for _, a in addresses), "\n".join(pinged), "\n".join(connected)
+
+
+def _outside(seen: list[Seen]) -> str:
+    """A line per family: whether it holds, and as whom the pod is seen when that is not itself."""
+    return "\n".join(
+        f"{_mark(ok=each.complaint is None)}{f' as {each.saw}' if each.way.translated else ''}"
+        for each in sorted(seen, key=lambda each: each.version)
+    )
 
 
 def _count(right: int, of: int) -> str:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from felix_py.lab import bird_config, frr_config
-from felix_py.lab.addressing import Router, routers
+from felix_py.lab import answering, bird_config, frr_config
+from felix_py.lab.bgp_plan import Router, Session, routers
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine, layer
 from felix_py.lab.topology import Topology
 
-ANSWER = Path(__file__).with_name("answer.py")
-ANSWER_PORT = 8080
 FRR_DAEMONS = "/usr/lib/frr"
 
 
@@ -47,8 +43,7 @@ def start(home: Home, topology: Topology) -> None:
         machine.boot()
         for program, argv in programs(router).items():
             machine.keep(program, argv)
-        answer = [sys.executable, "-I", "-S", str(ANSWER), router.name, str(ANSWER_PORT)]
-        machine.keep("answer", answer)
+        machine.keep("answer", answering.command(router.name))
 
 
 def programs(router: Router) -> dict[str, list[str]]:
@@ -67,20 +62,31 @@ def programs(router: Router) -> dict[str, list[str]]:
 def view(home: Home, router: Router) -> RouterView:
     """Ask a router, by its own tools, for its sessions and routes. Raises LabError."""
     machine = Machine(home, router.name)
-    if router.kind == "bird":
-        sessions = parse_bird_protocols(machine.run(["birdc", "-r", "show", "protocols"]))
-        routes = parse_bird_routes(machine.run(["birdc", "-r", "show", "route", "primary"]))
-    else:
-        sessions = parse_frr_summary(machine.run(["vtysh", "-c", "show bgp ipv4 summary json"]))
-        routes = parse_frr_routes(machine.run(["vtysh", "-c", "show ip route bgp json"]))
+    sessions, routes = _bird(machine) if router.kind == "bird" else _frr(machine, router)
     return RouterView(
         router,
-        {
-            each.peer_name: sessions.get(_spelled(router, each.peer_name, str(each.peer)), "absent")
-            for each in router.sessions
-        },
+        {each.name: sessions.get(_spelled(router, each), "absent") for each in router.sessions},
         routes,
     )
+
+
+def _bird(machine: Machine) -> tuple[dict[str, str], dict[str, list[str]]]:
+    sessions = parse_bird_protocols(machine.run(["birdc", "-r", "show", "protocols"]))
+    return sessions, parse_bird_routes(machine.run(["birdc", "-r", "show", "route", "primary"]))
+
+
+def _frr(machine: Machine, router: Router) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """A session that carries both families is up when each of them is."""
+    sessions: dict[str, str] = {}
+    routes: dict[str, list[str]] = {}
+    for version in router.versions:
+        table = "ip" if version == 4 else "ipv6"
+        told = machine.run(["vtysh", "-c", f"show bgp ipv{version} summary json"])
+        for peer, state in parse_frr_summary(told, version).items():
+            if sessions.get(peer, "up") == "up":
+                sessions[peer] = state
+        routes |= parse_frr_routes(machine.run(["vtysh", "-c", f"show {table} route bgp json"]))
+    return sessions, routes
 
 
 def parse_bird_protocols(text: str) -> dict[str, str]:
@@ -110,9 +116,9 @@ def parse_bird_routes(text: str) -> dict[str, list[str]]:
     return found
 
 
-def parse_frr_summary(text: str) -> dict[str, str]:
+def parse_frr_summary(text: str, version: int = 4) -> dict[str, str]:
     """`show bgp ipv4 summary json` to peer addresses and states."""
-    peers = _json(text).get("ipv4Unicast", {}).get("peers", {})
+    peers = _json(text).get(f"ipv{version}Unicast", {}).get("peers", {})
     return {
         peer: "up" if about.get("state") == "Established" else str(about.get("state"))
         for peer, about in peers.items()
@@ -143,8 +149,8 @@ def _json(text: str) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _spelled(router: Router, name: str, address: str) -> str:
-    return name.replace("-", "_") if router.kind == "bird" else address
+def _spelled(router: Router, session: Session) -> str:
+    return session.name.replace("-", "_") if router.kind == "bird" else str(session.peer)
 
 
 def _configure(home: Home, router: Router) -> None:

@@ -1,27 +1,24 @@
 """What a lab looks like: a YAML file to frozen, validated values. Pure but for `load`.
 
-A topology names racks, each with a subnet, a ToR (its program, AS number and outside address) and
-nodes, and what is put into etcd: pools and BGP peers as Calico spells their specs.
+A topology names racks, each with a subnet (and an IPv6 one beside it, if wanted), a ToR (its program,
+AS number and outside address) and nodes; hosts outside that know nothing of pods; and what is put into
+etcd: pools and BGP peers as Calico spells their specs.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import yaml
 
+from felix_py.lab import topology_rules
 from felix_py.lab.errors import LabError
 
 SHIPPED = Path(__file__).with_name("topologies")
-MACHINE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,10}[a-z0-9])?")
-"""Twelve characters: a machine's name is also the name of links, which end at fifteen."""
-MAX_NODES_PER_RACK = 200
-RESERVED_NAMES = frozenset({"etcd", "lo", "rack0", "eth0", "mgmt0"})
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -46,23 +43,55 @@ class TorSpec(_Part, frozen=True):
     """A top-of-rack router.
 
     nodes: `external`, eBGP with every node of the rack; `reflect`, iBGP, and it reflects with itself
-    as the next hop; `none`, no sessions with nodes.
+    as the next hop; `none`, no sessions with nodes: it knows no pod.
+    ipv6_over: whether IPv6 routes have sessions of their own with the nodes or share the IPv4 ones.
     """
 
     name: str
     kind: Literal["bird", "frr"]
     as_number: int
     outside: IPv4Address
+    outside6: IPv6Address | None = None
     nodes: Literal["external", "reflect", "none"] = "external"
+    ipv6_over: Literal["ipv6", "ipv4"] = "ipv6"
 
 
 class RackSpec(_Part, frozen=True):
-    """A rack: a subnet, its ToR (the first address) and its nodes (from the eleventh)."""
+    """A rack: a subnet, its ToR (the first address) and its nodes (from the eleventh).
+
+    gateway6: nodes have their IPv6 default route from the ToR's router advertisements, or by hand.
+    """
 
     name: str
     subnet: IPv4Network
     tor: TorSpec
     nodes: tuple[NodeSpec, ...]
+    subnet6: IPv6Network | None = None
+    gateway6: Literal["static", "advertised"] = "static"
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that its machines and pods speak."""
+        return (4,) if self.subnet6 is None else (4, 6)
+
+
+class OutsideSpec(_Part, frozen=True):
+    """A plain host on a subnet of its own behind a ToR.
+
+    It has routes to the racks alone, so what comes from a pod's address it cannot answer; with
+    knows_pods a default route through the ToR.
+    """
+
+    name: str
+    tor: str
+    subnet: IPv4Network
+    subnet6: IPv6Network | None = None
+    knows_pods: bool = False
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that it speaks."""
+        return (4,) if self.subnet6 is None else (4, 6)
 
 
 class ReflectorSpec(_Part, frozen=True):
@@ -83,8 +112,13 @@ class Topology(_Part, frozen=True):
     peers: tuple[Resource, ...] = ()
     reflector: ReflectorSpec | None = None
     pods_per_node: int = 3
+    outsides: tuple[OutsideSpec, ...] = ()
+    backend: Literal["bgp", "vxlan", "none"] = "bgp"
+    """Who carries routes between nodes: `node.backend` of every node."""
     spine: IPv4Network = IPv4Network("10.10.255.0/24")
     """Links between ToRs, each a /31 of this."""
+    spine6: IPv6Network = IPv6Network("fd00:10:255::/64")
+    """The same in IPv6, each a /127, where a rack has IPv6."""
     management: IPv4Network = IPv4Network("172.31.0.0/24")
     """The network by which nodes reach etcd."""
     tls: bool = False
@@ -95,8 +129,20 @@ class Topology(_Part, frozen=True):
         """Every node with its rack, in the order of the file."""
         return tuple((rack, node) for rack in self.racks for node in rack.nodes)
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that routers speak with one another."""
+        return tuple(sorted({version for rack in self.racks for version in rack.versions}))
+
+    def outside_host(self, name: str) -> OutsideSpec | None:
+        """The outside host of this name."""
+        return next((outside for outside in self.outsides if outside.name == name), None)
+
     def rack_of(self, machine: str) -> RackSpec:
-        """The rack in which a node, ToR or reflector stands. Raises LabError for others."""
+        """The rack in which a node, ToR, reflector or an outside host's ToR stands. Raises LabError."""
+        outside = self.outside_host(machine)
+        if outside is not None:
+            machine = outside.tor
         for rack in self.racks:
             here = {rack.tor.name, *(node.name for node in rack.nodes)}
             if self.reflector is not None and self.reflector.rack == rack.name:
@@ -110,7 +156,14 @@ class Topology(_Part, frozen=True):
         """Names of everything that has a network stack of its own, but for pods and etcd."""
         tors = [rack.tor.name for rack in self.racks]
         reflector = [self.reflector.name] if self.reflector else []
-        return (*tors, *reflector, *(node.name for _, node in self.nodes))
+        outsides = [outside.name for outside in self.outsides]
+        return (*tors, *reflector, *outsides, *(node.name for _, node in self.nodes))
+
+
+def shipped() -> list[str]:
+    """The names of the topologies that come with the lab, the default one first."""
+    names = sorted(file.stem for file in SHIPPED.glob("*.yaml"))
+    return sorted(names, key=lambda name: name != "default")
 
 
 def load(name_or_path: str) -> Topology:
@@ -121,8 +174,8 @@ def load(name_or_path: str) -> Topology:
     try:
         text = path.read_text("utf-8")
     except OSError as error:
-        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-        raise LabError(f"{path}: {error.strerror}; give a file or one of: {shipped}") from error
+        known = ", ".join(shipped())
+        raise LabError(f"{path}: {error.strerror}; give a file or one of: {known}") from error
     return parse(text, str(path))
 
 
@@ -134,66 +187,12 @@ def parse(text: str, source: str) -> Topology:
         raise LabError(f"{source}: not YAML: {error}") from error
     except (msgspec.ValidationError, ValueError) as error:
         raise LabError(f"{source}: {error}") from error
-    problem = next(_problems(topology), None)
+    problem = next(topology_rules.problems(topology), None)
     if problem is not None:
         raise LabError(f"{source}: {problem}")
     return topology
 
 
 def _decode(kind: type, value: object) -> object:
-    """Addresses and prefixes from their text; IPv6 is refused by name."""
-    text = str(value)
-    if ":" in text:
-        raise ValueError(f"{text}: the lab's underlay is IPv4 only; give an IPv4 value")
-    return kind(text)
-
-
-def _problems(topology: Topology) -> Iterator[str]:
-    """What is wrong with it, in the file's words."""
-    yield from _name_problems(topology)
-    if not topology.racks:
-        yield "racks: at least one is needed"
-    if not 0 <= topology.pods_per_node <= 50:
-        yield f"podsPerNode: {topology.pods_per_node} is not between 0 and 50"
-    for rack in topology.racks:
-        yield from _rack_problems(topology, rack)
-    reflector = topology.reflector
-    if reflector and reflector.rack not in {rack.name for rack in topology.racks}:
-        yield f"reflector.rack: {reflector.rack!r} is not a rack of this file"
-    for pool in topology.pools:
-        try:
-            ip_network(str(pool.spec.get("cidr")))
-        except ValueError as error:
-            yield f"pools[{pool.name}].spec.cidr: {error}"
-    networks = [rack.subnet for rack in topology.racks] + [topology.spine, topology.management]
-    for index, network in enumerate(networks):
-        clash = next((other for other in networks[:index] if other.overlaps(network)), None)
-        if clash is not None:
-            yield f"{network} overlaps {clash}; subnets, spine and management must be apart"
-
-
-def _name_problems(topology: Topology) -> Iterator[str]:
-    seen: set[str] = set()
-    for name in topology.machines:
-        if not MACHINE_NAME.fullmatch(name) or name in RESERVED_NAMES:
-            yield f"{name!r}: not a machine's name (twelve of a-z, 0-9, -; not {sorted(RESERVED_NAMES)})"
-        if name in seen:
-            yield f"{name!r}: the name is used twice"
-        seen.add(name)
-
-
-def _rack_problems(topology: Topology, rack: RackSpec) -> Iterator[str]:
-    where = f"racks[{rack.name}]"
-    if rack.subnet.prefixlen > 24:
-        yield f"{where}.subnet: {rack.subnet} is too small; a /24 or larger is needed"
-    if not 0 < len(rack.nodes) <= MAX_NODES_PER_RACK:
-        yield f"{where}.nodes: between 1 and {MAX_NODES_PER_RACK} nodes"
-    for number in (rack.tor.as_number, *(node.as_number or 1 for node in rack.nodes)):
-        if not 0 < number < 2**32:
-            yield f"{where}: AS number {number} is not between 1 and 4294967295"
-    for node in rack.nodes:
-        same = (node.as_number or topology.as_number) == rack.tor.as_number
-        if rack.tor.nodes == "reflect" and not same:
-            yield f"{where}.tor.nodes: reflect needs {node.name} in the ToR's AS {rack.tor.as_number}"
-        if rack.tor.nodes == "external" and same:
-            yield f"{where}.tor.nodes: external needs {node.name} in another AS than the ToR's"
+    """Addresses and prefixes from their text."""
+    return kind(str(value))

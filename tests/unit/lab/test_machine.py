@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,13 +36,27 @@ def test_a_lab_below_a_directory_that_machines_overlay_is_refused() -> None:
         Home("felab", Path("/var/lib/felix-lab")).make()
 
 
+def configuration(name: str) -> dict[str, Any]:
+    lab = topology.load(name)
+    return node.configuration(lab, lab.racks[0], Access("http://172.31.0.1:2379"))
+
+
 def test_a_nodes_configuration_names_etcd_and_nothing_of_the_lab() -> None:
-    lab = topology.load("default")
-    assert node.configuration(lab, Access("http://172.31.0.1:2379")) == {
+    assert configuration("default") == {
         "datastore": {"endpoints": ["http://172.31.0.1:2379"]},
         "log": {"level": "info", "form": "json"},
         "cni": {"binDir": "/opt/cni/bin", "confDir": "/etc/cni/net.d"},
     }
+
+
+def test_a_nodes_configuration_asks_for_ipv6_where_its_rack_has_it() -> None:
+    asked = configuration("dual-stack")
+    assert asked["felix"] == {"ipv6Address": "auto"}
+    assert asked["cni"]["assignIpv6"] is True
+
+
+def test_a_nodes_configuration_names_a_backend_that_is_not_bgp() -> None:
+    assert configuration("vxlan")["node"] == {"backend": "vxlan"}
 
 
 def test_without_root_it_says_so_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
