@@ -10,6 +10,8 @@ from dataclasses import dataclass
 LINK_PREFIX = "cali"
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 ALIAS_MAX_BYTES = 255
+TUNNEL_ALIAS = "felix-py tunnel"
+"""The alias of a tunnel device that felix keeps: it may be taken down, or away, again."""
 
 IPIP_LINK = "tunl0"
 """The kernel's fallback IPIP device, the one that Calico uses."""

@@ -20,6 +20,8 @@ from felix_py.kernel.model import (
     RouteChange,
     VethSpec,
 )
+from felix_py.kernel.neighbour_dump import ForwardingEntry, NeighbourEntry
+from felix_py.kernel.tunnel_model import EntryChange, EntryEvent, TunnelLink, TunnelWish
 
 
 class Monitor(Protocol):
@@ -137,4 +139,79 @@ class PodLinks(Protocol):
 
     def forget_connections(self, addresses: Sequence[IPAddress]) -> None:
         """Drop the conntrack entries of these addresses; absent is fine."""
+        ...
+
+
+class TunnelLinks(Protocol):
+    """What felix does to tunnel devices. One thread. Each call raises KernelRefused when refused."""
+
+    def find(self, name: str) -> TunnelLink | None:
+        """The link of this name, of whatever kind; None when there is none."""
+        ...
+
+    def create(self, wish: TunnelWish) -> None:
+        """Create it exclusively, down; the kernel loads its module where it may.
+
+        EEXIST: the name (or a VXLAN's port and VNI) is taken; EOPNOTSUPP: no such kind here.
+        """
+        ...
+
+    def delete(self, index: int) -> None:
+        """Delete a device; the kernel's fallback tunnel stays, absent is fine."""
+        ...
+
+    def change(
+        self,
+        index: int,
+        *,
+        alias: str | None = None,
+        mac: str | None = None,
+        mtu: int | None = None,
+        up: bool | None = None,
+        settings: LinkSettings | None = None,
+    ) -> None:
+        """Change what is given, `up` last."""
+        ...
+
+    def make_no_addresses(self, index: int) -> None:
+        """Let IPv6 make no link-local address on it; fine where there is no IPv6."""
+        ...
+
+    def addresses(self, index: int, version: int) -> tuple[Address, ...]:
+        """The addresses of one family on one link."""
+        ...
+
+    def put_address(self, index: int, address: IPAddress) -> None:
+        """Add it as /32 or /128, usable at once."""
+        ...
+
+    def drop_address(self, address: Address) -> None:
+        """Take it away; absent is fine."""
+        ...
+
+    def forwarding(self, index: int) -> tuple[ForwardingEntry, ...]:
+        """The forwarding entries of one device."""
+        ...
+
+    def neighbours(self, index: int) -> tuple[NeighbourEntry, ...]:
+        """The neighbours of both families on one device."""
+        ...
+
+    def change_entries(
+        self, index: int, changes: Sequence[EntryChange]
+    ) -> tuple[KernelRefused | None, ...]:
+        """Write in batches; one answer per change, in order. What is gone was dropped well."""
+        ...
+
+    def events(
+        self, indexes: frozenset[int]
+    ) -> tuple[frozenset[int], tuple[EntryEvent, ...]] | None:
+        """What was told of these links since the last call: whose link or address changed, and entries.
+
+        Never waits. None: too much, or something was lost: look at everything.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of sockets; safe to repeat."""
         ...
