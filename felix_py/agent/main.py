@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 
 import structlog
 
@@ -12,6 +13,7 @@ from felix_py.agent import status
 from felix_py.agent.loop import Loop, Managers, Outlets
 from felix_py.agent.managers.host import HostManager
 from felix_py.agent.managers.links import LinkManager
+from felix_py.agent.managers.mtu import MtuManager
 from felix_py.agent.managers.routes import RouteManager
 from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
@@ -26,7 +28,7 @@ from felix_py.datastore.history import History
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
-from felix_py.kernel import pod_records
+from felix_py.kernel import mtu_file, pod_records
 from felix_py.kernel.hints import Hints, KernelReader
 from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.ownership import BGP, FELIX
@@ -65,7 +67,8 @@ def main() -> None:
 def _assemble(
     settings: AgentSettings, me: NodeName, how: dict[int, str], resources: ExitStack
 ) -> Supervisor:
-    clock, run_dir = SystemClock(), settings.node.run_dir
+    clock, run_dir, state_dir = SystemClock(), settings.node.run_dir, settings.node.state_dir
+    records = partial(pod_records.record_of, run_dir=run_dir)
     store = EtcdStore.connect(settings.datastore)
     resources.callback(store.close)
     kernel = resources.enter_context(Pyroute2Kernel())
@@ -83,6 +86,7 @@ def _assemble(
             RouteManager(RouteTable(kernel, FELIX), lambda at: prefixes_of(kernel, BGP, at)),
             LinkManager(kernel, LinkSettingsDriver(kernel)),
             HostManager(kernel),
+            (MtuManager(partial(mtu_file.write, state_dir), records),),
         ),
         Outlets(
             reporter,
@@ -92,7 +96,7 @@ def _assemble(
         ),
         how,
         state=State(me, Backend(settings.node.backend)),
-        survivors=Survivors(lambda link: pod_records.record_of(link, run_dir)),
+        survivors=Survivors(records),
         clock=clock,
         health=Health(clock),
     )
