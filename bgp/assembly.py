@@ -30,7 +30,9 @@ from bgp.speaker import Speaker
 from bgp.state import ACCEPT_PATIENCE_SECONDS, State, watched_prefixes
 from bgp.status import DAEMON, Identity
 from bgp.underlay import UnderlayReader
+from bgp.yielding import Yielding
 from felix_py.datastore import concern
+from felix_py.datastore.calc.reachability import Backend
 from felix_py.datastore.changes import Change, StoreState, StoreStateKey, SyncMailbox
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
@@ -39,9 +41,9 @@ from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel.hints import Hints, KernelReader
-from felix_py.kernel.ownership import BGP
+from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
-from felix_py.kernel.route_table import RouteTable
+from felix_py.kernel.route_table import RouteTable, prefixes_of
 from felix_py.runtime import status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
@@ -60,11 +62,14 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     hints, history = Hints(), History(run_dir, DAEMON)
     client, rib = RelayClient(f"{run_dir}/bgp/relay.sock", events), RibIn()
     publisher = Publisher(StatusBoard(store, me, DAEMON))
-    identity = Identity(me, os.getpid(), VERSION, clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ"))
+    started_at = clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ")
+    identity = Identity(me, os.getpid(), VERSION, started_at, settings.node.backend)
+    learned = Learned(rib, settings.bgp.policy())
+    yielding = Yielding(learned.is_felixs, lambda at: prefixes_of(kernel, FELIX, at))
     routing = Routing(
         rib,
-        Learned(rib, settings.bgp.policy()),
-        Fib(RouteTable(kernel, BGP)),
+        learned,
+        Fib(RouteTable(kernel, BGP), yielding),
         UnderlayReader(kernel),
         hints,
         keep_seconds=settings.bgp.keep_routes_seconds,
@@ -78,7 +83,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         Inputs(
             bell, mailbox, events, lambda: client.connected, client.reconnect, secrets, questions
         ),
-        State(me),
+        State(me, Backend(settings.node.backend)),
         Parts(rib, _sessions(settings, rib, client, clock), routing, reporting),
         settings.bgp.prefix_limit,
         clock,

@@ -8,6 +8,7 @@ from itertools import islice
 from bgp.calc.next_hops import Resolution, Underlay, Unresolved
 from bgp.learned import NextHops
 from bgp.model import IPAddress, IPNetwork
+from bgp.yielding import Yielding
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Route, RouteKey
 from felix_py.kernel.ownership import BGP
@@ -21,11 +22,13 @@ class Fib:
     """Keeps BGP's routes in the main table. One thread owns it.
 
     After a start the routes that an earlier process left are kept as they stand until `complete`,
-    but a prefix that was learned since follows what was learned.
+    but a prefix that was learned since follows what was learned. A route that has become felix's to
+    write stays until felix's stands beside it: then it yields.
     """
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, yielding: Yielding) -> None:
         self._table = table
+        self._yielding = yielding
         self._underlay = Underlay((), ())
         self._wanted: dict[IPNetwork, NextHops] = {}
         self._ways: dict[NextHops, Resolution] = {}
@@ -42,8 +45,9 @@ class Fib:
     def complete(self) -> int:
         """Every peer has been heard: what nobody announced again goes; how many routes."""
         left, self._adopted = self._adopted or {}, None
-        self._table.want({_key(prefix): None for prefix in left})
-        return len(left)
+        gone = self._yielding.keep(left, self._table.actual)
+        self._table.want({_key(prefix): None for prefix in gone})
+        return len(gone)
 
     @property
     def adopting(self) -> bool:
@@ -60,7 +64,21 @@ class Fib:
                 self._wanted.pop(prefix, None)
             if adopted:
                 adopted.pop(prefix, None)
-        self._want(changes)
+        self._yielding.forget(prefix for prefix, next_hops in changes.items() if next_hops)
+        ending = {prefix: () for prefix, next_hops in changes.items() if not next_hops}
+        gone = self._yielding.keep(ending, self._table.actual)
+        self._want({p: hops for p, hops in changes.items() if hops or p in gone})
+
+    def yield_to_felix(self, now: float) -> bool:
+        """Let go of routes that felix has taken over, or will not; True when there are such."""
+        done = self._yielding.done(now, self._table.actual)
+        self._table.want({_key(prefix): None for prefix in done})
+        return bool(done)
+
+    @property
+    def waiting_for_felix(self) -> list[IPNetwork]:
+        """Prefixes whose route of ours stays until felix's stands."""
+        return self._yielding.waiting
 
     def stand_on(self, underlay: Underlay) -> bool:
         """The underlay changed: resolve every next hop again; True when that moved a route."""

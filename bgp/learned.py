@@ -49,7 +49,17 @@ class Learned:
         elif dirty.own_blocks:
             self._terms = with_blocks(self._terms, snapshot.blocks)
             prefixes.update(self._inside(dirty.own_blocks))
+        if dirty.owners and not dirty.everything_learned:
+            prefixes.update(self._moved(dirty.owners, self._terms))
         return self._decide(prefixes, self._terms)
+
+    def is_felixs(self, prefix: IPNetwork) -> bool:
+        """Whether felix has, or is about to have, a route at this prefix, so that ours may yield to it."""
+        if self._terms is None:
+            return False
+        where = self._terms.range_of(prefix.version, int(prefix.network_address), prefix.prefixlen)
+        pool = None if where is None else where.pool
+        return pool is not None and self._terms.felix.writes(prefix, pool)
 
     def refusals(self) -> tuple[dict[Refusal, int], dict[Refusal, list[str]]]:
         """How many paths are refused for which reason, and a few of them by name."""
@@ -105,6 +115,19 @@ class Learned:
             cuts = [cut for cut in (before, now) if cut is not None]
             low = min(cuts) if len(cuts) == 2 else cuts[0]
             prefixes.update(dict.fromkeys(p for p in peer.paths if rank(p) >= low))
+
+    def _moved(self, prefixes: Iterable[IPNetwork], terms: Terms) -> dict[IPNetwork, None]:
+        """What may be felix's now, or BGP's again, because a prefix has another node."""
+        pools = [range_.pool for each in terms.ranges.values() for range_ in each]
+        if not any(pool is not None and terms.felix.concerns(pool) for pool in pools):
+            return {}
+        known = {
+            prefix: None
+            for prefix in prefixes
+            if prefix in self._next_hops or prefix in self._refused
+        }
+        blocks = [prefix for prefix in prefixes if prefix.prefixlen < prefix.max_prefixlen]
+        return known | self._inside(blocks)
 
     def _inside(self, blocks: Iterable[IPNetwork]) -> dict[IPNetwork, None]:
         """Single addresses of these blocks that some peer announces, or that have a decision."""

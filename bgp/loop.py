@@ -20,9 +20,10 @@ from bgp.rib_in import RibIn
 from bgp.routing import Routing
 from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
-from bgp.state import Dirty, State
+from bgp.state import Dirty, Snapshot, State
 from bgp.status import DAEMON
 from bgp.told import told
+from felix_py.datastore.calc.reachability import Backend
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.kernel.errors import KernelRefused
 from felix_py.runtime.clock import Clock
@@ -153,13 +154,19 @@ class Loop:
             dirty.peerings = dirty.peerings or read != self._secrets
             self._secrets = read
         if dirty.peerings:
-            self._decided = sessions(snapshot, self._secrets, self._max_prefixes)
+            self._decided = self._sessions_of(snapshot)
             peerings = self._decided.peerings
             port = effective(snapshot.configurations, snapshot.me).listen_port
             self._sessions.want(peerings, port)
         if dirty.announcements:
             self._announced = announced(snapshot)
             self._sessions.say(self._announced)
+
+    def _sessions_of(self, snapshot: Snapshot) -> Decided:
+        """None where the node's backend is without BGP: felix writes what routes there are."""
+        if snapshot.reach_terms.backend is not Backend.BGP:
+            return Decided()
+        return sessions(snapshot, self._secrets, self._max_prefixes)
 
     def _report(self) -> None:
         self._reporting.report(

@@ -131,6 +131,7 @@ def _routes(routing: Routing) -> RouteReport:
         wanted=routing.wanted,
         installed=routing.fib.installed(),
         adopting=routing.fib.adopting,
+        waiting_for_felix=routing.fib.waiting_for_felix,
         refused={reason.value: count for reason, count in refused.items()},
         examples={reason.value: named for reason, named in examples.items()},
         unresolved=routing.fib.unresolved(),

@@ -68,6 +68,8 @@ class Routing:
         if self._fib.adopting and self._may_complete(now):
             log.info("routes nobody announced again are dropped", routes=self._fib.complete())
             self._to_apply = True
+        if self._fib.yield_to_felix(now):
+            self._to_apply = True
         if self._to_apply or self._retry.due(now):
             self._to_apply = False
             self._retry.record(now, failed=self._fib.apply())

@@ -10,12 +10,15 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from felix_py.datastore.calc.owners import Owners
+from felix_py.datastore.calc.reachability import Backend, Terms, terms_of
 from felix_py.datastore.changes import (
     NOT_YET,
     Change,
     StoreState,
     StoreStateKey,
 )
+from felix_py.datastore.felix_configuration import FelixConfiguration, effective
 from felix_py.datastore.keys import (
     AffinityKey,
     BlockKey,
@@ -39,12 +42,14 @@ from felix_py.datastore.model import (
     PoolName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.territory import Holding, holding_of
 from felix_py.datastore.values import Value
 
 _WATCHED_KINDS = (
     Kind.IP_POOL,
     Kind.BGP_CONFIGURATION,
     Kind.BGP_PEER,
+    Kind.FELIX_CONFIGURATION,
     Kind.NODE,
     Kind.WORKLOAD_ENDPOINT,
 )
@@ -80,6 +85,14 @@ class Snapshot:
     blocks: dict[IPNetwork, Block] = field(default_factory=dict)
     affinities: dict[IPNetwork, AffinityState] = field(default_factory=dict)
     endpoints: dict[ResourceKey, WorkloadEndpoint] = field(default_factory=dict)
+    felix: dict[str, FelixConfiguration] = field(default_factory=dict)
+    territory: Owners = field(default_factory=Owners)
+    reach_terms: Terms = field(default_factory=Terms)
+
+    @property
+    def owners(self) -> Mapping[IPNetwork, NodeName]:
+        """Every block and every borrowed address -> the node that has it."""
+        return self.territory.owner
 
 
 @dataclass(slots=True)
@@ -91,20 +104,26 @@ class Dirty:
     announcements: bool = False
     everything_learned: bool = False
     own_blocks: set[IPNetwork] = field(default_factory=set)
+    owners: set[IPNetwork] = field(default_factory=set)
+    """Prefixes that another node has now."""
 
     @property
     def anything(self) -> bool:
         """Something is to be decided."""
         return bool(
-            self.peerings or self.announcements or self.everything_learned or self.own_blocks
+            self.peerings
+            or self.announcements
+            or self.everything_learned
+            or self.own_blocks
+            or self.owners
         )
 
 
 class State:
     """The fold. One thread owns it."""
 
-    def __init__(self, me: NodeName) -> None:
-        self.snapshot = Snapshot(me)
+    def __init__(self, me: NodeName, backend: Backend = Backend.BGP) -> None:
+        self.snapshot = Snapshot(me, reach_terms=Terms(backend))
         self.store: StoreState = NOT_YET
         self.invalid: dict[Key, str] = {}
         """Objects that count as absent, with the reason."""
@@ -136,6 +155,7 @@ class State:
         if isinstance(key, ResourceKey):
             self._fold_resource(key, value)
         elif isinstance(key, BlockKey):
+            self._fold_owners(key.cidr, value)
             self._fold_block(key.cidr, value if isinstance(value, Block) else None)
         elif isinstance(key, AffinityKey) and key.node == self.snapshot.me and not key.virtual:
             state = value.state if isinstance(value, BlockAffinity) else None
@@ -156,6 +176,11 @@ class State:
                 configuration = value if isinstance(value, BGPConfiguration) else None
                 if _put(snapshot.configurations, key.name, configuration):
                     dirty.peerings = dirty.announcements = dirty.everything_learned = True
+                self._settle_terms()
+            case Kind.FELIX_CONFIGURATION:
+                felix = value if isinstance(value, FelixConfiguration) else None
+                _put(snapshot.felix, key.name, felix)
+                self._settle_terms()
             case Kind.BGP_PEER:
                 peer = value if isinstance(value, BGPPeer) else None
                 dirty.peerings |= _put(snapshot.peers, key.name, peer)
@@ -175,7 +200,25 @@ class State:
         if _as_bgp_sees(before) == _as_bgp_sees(node):
             return
         self._dirty.peerings = True
+        if name == self.snapshot.me:
+            self._settle_terms()
         if _origin(before) != _origin(node):
+            self._dirty.everything_learned = True
+
+    def _fold_owners(self, cidr: IPNetwork, value: Value | None) -> None:
+        holding = value if isinstance(value, Holding) else None
+        if isinstance(value, Block):
+            holding = holding_of(value)
+        self._dirty.owners |= self.snapshot.territory.fold(cidr, holding)
+
+    def _settle_terms(self) -> None:
+        """Whether felix writes what BGP learns: other terms concern every route."""
+        snapshot = self.snapshot
+        mine = snapshot.nodes.get(snapshot.me)
+        felix = effective(snapshot.felix, snapshot.me, {} if mine is None else mine.meta.labels)
+        terms = terms_of(snapshot.reach_terms.backend, felix, snapshot.configurations)
+        if terms != snapshot.reach_terms:
+            snapshot.reach_terms = terms
             self._dirty.everything_learned = True
 
     def _fold_block(self, cidr: IPNetwork, block: Block | None) -> None:
@@ -217,9 +260,20 @@ def _as_bgp_sees(node: Node | None) -> tuple[object, ...] | None:
         node.as_number,
         node.route_reflector_cluster_id,
         dict(node.meta.labels),
+        _tunnels(node),
     )
 
 
 def _origin(node: Node | None) -> tuple[object, ...] | None:
-    """By what a path is recognised as this node's."""
-    return None if node is None else (node.ipv4_address, node.ipv6_address, node.as_number)
+    """By what a path is recognised as this node's, and what decides how it is reached."""
+    if node is None:
+        return None
+    return (node.ipv4_address, node.ipv6_address, node.as_number, _tunnels(node))
+
+
+def _tunnels(node: Node) -> tuple[object, ...]:
+    return (
+        node.ipv4_ipip_tunnel_address,
+        node.ipv4_vxlan_tunnel_address,
+        node.ipv6_vxlan_tunnel_address,
+    )

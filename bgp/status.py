@@ -22,6 +22,8 @@ class Identity:
     pid: int
     version: str
     started_at: str
+    backend: str = "bgp"
+    """The setting node.backend; with another one than bgp there are no sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class RouteReport:
     wanted: int = 0
     installed: int = 0
     adopting: bool = False
+    waiting_for_felix: Iterable[IPNetwork] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, list[str]] = field(default_factory=dict)
     unresolved: Mapping[IPAddress, str] = field(default_factory=dict)
@@ -80,6 +83,7 @@ def document(
             "frozen": store.frozen,
             "revision": store.revision,
         },
+        "backend": identity.backend,
         "exabgp": {"problem": troubles.exabgp},
         "sessions": [_session(report) for report in sessions],
         "refusedPeerings": [
@@ -91,6 +95,7 @@ def document(
             "wanted": routes.wanted,
             "installed": routes.installed,
             "adopting": routes.adopting,
+            "waitingForFelix": [str(prefix) for prefix in routes.waiting_for_felix][:MAX_NAMED],
             "refused": [
                 {"reason": reason, "paths": count, "examples": routes.examples.get(reason, [])}
                 for reason, count in sorted(routes.refused.items())

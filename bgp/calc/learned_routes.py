@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bgp.calc.best_path import Candidate, best
 from bgp.calc.terms import MAX_NEXT_HOPS, Range, Terms, needs_tunnel, rank
 from bgp.model import IPAddress, IPNetwork, Path, Peering
-from felix_py.datastore.model import Block, EncapMode, NodeName
+from felix_py.datastore.model import Block, NodeName
 
 
 class Refusal(Enum):
@@ -31,8 +31,8 @@ class Refusal(Enum):
     FIRST_AS = "the AS_PATH of an external peer is empty"
     NEXT_HOP_SELF = "the next hop is this node"
     NEXT_HOP_UNUSABLE = "the next hop is no unicast address of the prefix's family"
-    FELIX_WRITES_IT = "felix writes the routes of VXLAN pools"
-    NEEDS_TUNNEL = "the pool wants an IPIP tunnel to this next hop, which is not served"
+    FELIX_WRITES_IT = "felix writes this route"
+    NEEDS_TUNNEL = "the pool wants a tunnel there, and etcd names no node that has the prefix"
 
 
 class Decision(NamedTuple):
@@ -79,7 +79,7 @@ def _refuse_prefix(prefix: IPNetwork, where: Range | None, terms: Terms) -> Refu
         return None if terms.policy.accept_default_route else Refusal.DEFAULT_ROUTE
     if where is None:
         return Refusal.OUTSIDE_POOLS
-    if where.pool is not None and where.pool.vxlan_mode is not EncapMode.NEVER:
+    if where.pool is not None and terms.felix.writes(prefix, where.pool):
         return Refusal.FELIX_WRITES_IT
     return None
 
@@ -107,7 +107,8 @@ def _judge(
         return Refusal.OUR_BLOCK
     pool = None if where is None else where.pool
     if pool is not None and needs_tunnel(pool, next_hop, terms.local_subnets):
-        return Refusal.NEEDS_TUNNEL
+        owner = terms.felix.owner_of(path.prefix, pool)
+        return Refusal.NEEDS_TUNNEL if owner is None else None
     return None
 
 

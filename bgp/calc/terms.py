@@ -8,7 +8,9 @@ from heapq import nsmallest
 from typing import Protocol
 
 from bgp.calc.configuration import as_of, effective
+from bgp.calc.felix_routes import FelixRoutes
 from bgp.model import IPAddress, IPNetwork
+from felix_py.datastore.calc.reachability import Terms as ReachTerms
 from felix_py.datastore.model import (
     BGPConfiguration,
     Block,
@@ -54,6 +56,16 @@ class Facts(Protocol):
         """Blocks affine to this node."""
         ...
 
+    @property
+    def owners(self) -> Mapping[IPNetwork, NodeName]:
+        """Every block and every borrowed address -> the node that has it."""
+        ...
+
+    @property
+    def reach_terms(self) -> ReachTerms:
+        """Backend and switches by which routes are felix's or BGP's."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -90,6 +102,7 @@ class Terms:
     own_addresses: frozenset[IPAddress]
     local_subnets: tuple[IPNetwork, ...]
     cluster_id: str
+    felix: FelixRoutes
     limits: Mapping[IPAddress, Rank] = field(default_factory=dict)
     """Of a peer over its prefix limit: the last prefix that still counts."""
 
@@ -135,6 +148,7 @@ def build(
         own_addresses=frozenset([*(i.ip for i in own), *host_addresses]),
         local_subnets=tuple(interface.network for interface in own),
         cluster_id="" if me is None else me.route_reflector_cluster_id,
+        felix=FelixRoutes(facts.me, facts.nodes, facts.owners, facts.reach_terms),
         limits=limits,
     )
 
@@ -160,12 +174,13 @@ def rank(prefix: IPNetwork) -> Rank:
 
 
 def needs_tunnel(pool: IPPool, next_hop: IPAddress, local_subnets: Iterable[IPNetwork]) -> bool:
-    """IPIP Always, or CrossSubnet towards a next hop outside this node's own subnets."""
-    if pool.ipip_mode is EncapMode.CROSS_SUBNET:
+    """Always, or CrossSubnet towards a next hop outside this node's own subnets."""
+    modes = {pool.ipip_mode, pool.vxlan_mode}
+    if EncapMode.CROSS_SUBNET in modes:
         return not any(
             subnet.version == next_hop.version and next_hop in subnet for subnet in local_subnets
         )
-    return pool.ipip_mode is EncapMode.ALWAYS
+    return EncapMode.ALWAYS in modes
 
 
 def _indexed(blocks: Mapping[IPNetwork, Block]) -> dict[tuple[int, int], dict[int, Block]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from bgp.model import Family, Path, Peering
 from bgp.state import Snapshot
+from felix_py.datastore.calc.owners import Owners
+from felix_py.datastore.calc.reachability import Terms
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
@@ -23,6 +25,7 @@ from felix_py.datastore.model import (
     NodeName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.territory import holding_of
 
 ME = NodeName("node-1")
 
@@ -82,10 +85,15 @@ def snapshot(
     endpoints: Iterable[WorkloadEndpoint] = (),
     peers: Iterable[BGPPeer] = (),
     configurations: Iterable[BGPConfiguration] = (),
+    terms: Terms | None = None,
 ) -> Snapshot:
     """A snapshot of node-1; blocks count as confirmed unless named in `pending`."""
     unconfirmed = {ip_network(text) for text in pending}
+    blocks = tuple(blocks)
     ours = [b for b in blocks if b.host == ME]
+    territory = Owners()
+    for each in blocks:
+        territory.fold(each.cidr, holding_of(each))
     return Snapshot(
         ME,
         nodes={n.name: n for n in nodes},
@@ -100,6 +108,8 @@ def snapshot(
         endpoints={
             ResourceKey(Kind.WORKLOAD_ENDPOINT, e.meta.name, e.meta.namespace): e for e in endpoints
         },
+        territory=territory,
+        reach_terms=terms or Terms(),
     )
 
 

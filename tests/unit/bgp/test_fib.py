@@ -9,6 +9,8 @@ import pytest
 
 from bgp.calc.next_hops import Underlay
 from bgp.fib import Fib
+from bgp.model import IPNetwork
+from bgp.yielding import Yielding
 from felix_py.kernel.model import Link, NextHop, Route, RouteKey
 from felix_py.kernel.ownership import BGP
 from tests.unit.bgp.world import MemoryTable
@@ -42,13 +44,19 @@ def written(table: MemoryTable, fib: Fib) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.fixture
+def felixs() -> set[IPNetwork]:
+    """Prefixes whose route is felix's to write."""
+    return set()
+
+
+@pytest.fixture
 def table() -> MemoryTable:
     return MemoryTable()
 
 
 @pytest.fixture
-def fib(table: MemoryTable) -> Fib:
-    made = Fib(table)  # type: ignore[arg-type]
+def fib(table: MemoryTable, felixs: set[IPNetwork]) -> Fib:
+    made = Fib(table, Yielding(felixs.__contains__, table.felixs))  # type: ignore[arg-type]
     made.stand_on(underlay(LOCAL))
     return made
 
@@ -110,3 +118,54 @@ def test_a_foreign_route_at_our_key_is_named(table: MemoryTable, fib: Fib) -> No
     key = RouteKey(ONE, BGP.metric)
     table.foreign[key] = Route(key, 4)
     assert fib.troubles() == {str(ONE): "a route of protocol 4 sits at our key"}
+
+
+def test_a_route_that_becomes_felixs_stays_until_felixs_stands(
+    table: MemoryTable, fib: Fib, felixs: set[IPNetwork]
+) -> None:
+    fib.learn({ONE: A})
+    assert written(table, fib) == {str(ONE): ("10.0.0.2",)}
+    felixs.add(ONE)
+    fib.learn({ONE: ()})
+    assert not fib.yield_to_felix(1.0)
+    assert written(table, fib) == {str(ONE): ("10.0.0.2",)}
+    assert fib.waiting_for_felix == [ONE]
+    table.others.add(ONE)
+    assert fib.yield_to_felix(2.0)
+    assert written(table, fib) == {}
+    assert fib.waiting_for_felix == []
+
+
+def test_a_route_that_waits_for_felix_goes_when_felix_is_not_to_write_it_any_more(
+    table: MemoryTable, fib: Fib, felixs: set[IPNetwork]
+) -> None:
+    felixs.add(ONE)
+    fib.learn({ONE: A})
+    fib.apply()
+    fib.learn({ONE: ()})
+    felixs.clear()
+    assert fib.yield_to_felix(1.0)
+    assert written(table, fib) == {}
+
+
+def test_a_route_that_is_learned_again_does_not_wait_any_more(
+    table: MemoryTable, fib: Fib, felixs: set[IPNetwork]
+) -> None:
+    felixs.add(ONE)
+    fib.learn({ONE: A})
+    fib.apply()
+    fib.learn({ONE: ()})
+    felixs.clear()
+    fib.learn({ONE: A})
+    assert not fib.yield_to_felix(1.0)
+    assert written(table, fib) == {str(ONE): ("10.0.0.2",)}
+
+
+def test_a_fresh_process_keeps_what_felix_is_about_to_take_over(
+    table: MemoryTable, fib: Fib, felixs: set[IPNetwork]
+) -> None:
+    left_by_another_process(table, [str(ONE), str(TWO)])
+    felixs.add(ONE)
+    fib.adopt()
+    assert fib.complete() == 1
+    assert list(written(table, fib)) == [str(ONE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from bgp.calc.learned_routes import Decision, Refusal, decide
 from bgp.calc.terms import MAX_NEXT_HOPS, Policy, Terms, build, limit_rank
 from bgp.model import Path, Peering
+from felix_py.datastore.calc.reachability import Terms as ReachTerms
 from felix_py.datastore.model import EncapMode
 from tests.support.bgp_cluster import block, node, path, peering, pool, snapshot
 
@@ -17,6 +19,14 @@ NODES = (
     node("node-1", "10.0.0.1/24", "fd00::1/64"),
     node("node-2", "10.0.0.2/24", "fd00::2/64"),
     node("node-3", "10.0.1.3/24", asn=65003),
+)
+TUNNELLED = tuple(
+    replace(
+        each,
+        ipv4_ipip_tunnel_address=ip_address(f"10.244.9.{number}"),  # type: ignore[arg-type]
+        ipv4_vxlan_tunnel_address=ip_address(f"10.244.10.{number}"),  # type: ignore[arg-type]
+    )
+    for number, each in enumerate(NODES)
 )
 POOLS = (pool("blue", "10.244.0.0/16"), pool("six", "fd00:10::/64"))
 MESH2 = peering("10.0.0.2")
@@ -160,15 +170,43 @@ def test_a_range_around_our_block_may_be_learned() -> None:
     assert hops(judge((TOR, path("10.244.0.0/16", "10.0.0.254", 65100)), on=on)) == ["10.0.0.254"]
 
 
-def test_pools_that_need_a_tunnel_are_left_to_who_writes_them() -> None:
-    vxlan = terms(pools=[pool("v", "10.244.0.0/16", vxlan_mode=EncapMode.ALWAYS)])
-    said = path(BLOCK, "10.0.1.3", 65003)
-    assert reasons(judge((MESH3, said), on=vxlan)) == [Refusal.FELIX_WRITES_IT]
-    always = terms(pools=[pool("i", "10.244.0.0/16", ipip_mode=EncapMode.ALWAYS)])
-    assert reasons(judge((MESH2, path(BLOCK, "10.0.0.2")), on=always)) == [Refusal.NEEDS_TUNNEL]
-    cross = terms(pools=[pool("c", "10.244.0.0/16", ipip_mode=EncapMode.CROSS_SUBNET)])
-    assert hops(judge((MESH2, path(BLOCK, "10.0.0.2")), on=cross)) == ["10.0.0.2"]
-    assert reasons(judge((MESH3, said), on=cross)) == [Refusal.NEEDS_TUNNEL]
+def test_what_a_tunnel_leads_to_is_felixs_and_what_etcd_names_nobody_for_is_refused() -> None:
+    vxlan = pool("v", "10.244.0.0/16", vxlan_mode=EncapMode.ALWAYS)
+    always = pool("i", "10.244.0.0/16", ipip_mode=EncapMode.ALWAYS)
+    cross = pool("c", "10.244.0.0/16", ipip_mode=EncapMode.CROSS_SUBNET)
+    far = path(BLOCK, "10.0.1.3", 65003)
+    held = [block(BLOCK, "node-3")]
+    for each in (vxlan, always, cross):
+        on = terms(pools=[each], nodes=TUNNELLED, blocks=held)
+        assert reasons(judge((MESH3, far), on=on)) == [Refusal.FELIX_WRITES_IT]
+        unknown = terms(pools=[each], nodes=TUNNELLED)
+        assert reasons(judge((MESH3, far), on=unknown)) == [Refusal.NEEDS_TUNNEL]
+    assert hops(judge((MESH2, path(BLOCK, "10.0.0.2")), on=terms(pools=[cross]))) == ["10.0.0.2"]
+
+
+def test_nodes_that_have_not_published_a_tunnel_stay_direct() -> None:
+    always = pool("i", "10.244.0.0/16", ipip_mode=EncapMode.ALWAYS)
+    on = terms(pools=[always], blocks=[block(BLOCK, "node-3")])
+    assert hops(judge((MESH3, path(BLOCK, "10.0.1.3", 65003)), on=on)) == ["10.0.1.3"]
+
+
+def test_an_address_inside_anothers_block_goes_the_way_of_its_node() -> None:
+    always = pool("i", "10.244.0.0/16", ipip_mode=EncapMode.ALWAYS)
+    on = terms(
+        pools=[always], nodes=TUNNELLED, blocks=[block(BLOCK, "node-3", {"10.244.2.9": "node-2"})]
+    )
+    single = path("10.244.2.7/32", "10.0.0.254", 65100)
+    assert reasons(judge((TOR, single), on=on)) == [Refusal.FELIX_WRITES_IT]
+    assert on.felix.owner_of(ip_network("10.244.2.9/32"), always) == "node-2"
+    assert on.felix.owner_of(ip_network("10.244.2.8/32"), always) == "node-3"
+
+
+def test_with_routes_handed_to_felix_bgp_keeps_what_felix_has_no_next_hop_for() -> None:
+    blocks = [block(BLOCK, "node-2"), block("10.244.3.0/26", "node-3")]
+    on = terms(blocks=blocks, terms=ReachTerms(felix_programs=True))
+    assert reasons(judge((MESH2, path(BLOCK, "10.0.0.2")), on=on)) == [Refusal.FELIX_WRITES_IT]
+    far = path("10.244.3.0/26", "10.0.1.3", 65003)
+    assert hops(judge((MESH3, far), on=on)) == ["10.0.1.3"]
 
 
 A, B = peering("10.0.0.11", peer_as=65001), peering("10.0.0.12", peer_as=65002)

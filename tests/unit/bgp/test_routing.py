@@ -16,6 +16,7 @@ from bgp.model import EndOfRib, Family, IPNetwork, PathsReceived, PeerUp
 from bgp.rib_in import RibIn
 from bgp.routing import RECHECK_SECONDS, RELIST_SECONDS, Routing
 from bgp.state import Dirty
+from bgp.yielding import Yielding
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.hints import Hints
 from felix_py.kernel.model import Hint, RouteKey
@@ -24,6 +25,9 @@ from tests.unit.bgp.world import MemoryTable, OneLink
 
 PEER = ip_address("10.0.0.2")
 FACTS = snapshot(nodes=[node("node-1", "10.0.0.1/24")], pools=[pool("a", "10.244.0.0/16")])
+
+
+NEVER = Yielding(lambda _: False, lambda _: frozenset())
 
 
 class Table(MemoryTable):
@@ -69,7 +73,7 @@ class Bench:
         self.routing = Routing(
             self.rib,
             Learned(self.rib, Policy()),
-            Fib(self.table),  # type: ignore[arg-type]
+            Fib(self.table, NEVER),  # type: ignore[arg-type]
             self.reader,  # type: ignore[arg-type]
             self.hints,
             keep_seconds=100,

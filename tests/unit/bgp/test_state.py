@@ -77,16 +77,20 @@ def test_only_what_bgp_looks_at_in_a_node_counts() -> None:
 def test_blocks_of_other_nodes_are_not_kept() -> None:
     state = folded((BlockKey(MINE), block(str(MINE), "node-2")))
     assert state.snapshot.blocks == {}
-    assert not state.take_dirty().anything
+    assert state.snapshot.owners == {MINE: "node-2"}
+    assert state.take_dirty() == Dirty(owners={MINE})
 
 
 def test_a_block_that_becomes_or_ceases_to_be_ours_touches_everything_learned() -> None:
     state = folded((BlockKey(MINE), block(str(MINE), "node-1")))
-    assert state.take_dirty() == Dirty(announcements=True, everything_learned=True)
+    touched = Dirty(announcements=True, everything_learned=True, owners={MINE})
+    assert state.take_dirty() == touched
     folded((BlockKey(MINE), block(str(MINE), "node-1", {"10.244.1.5": "node-2"})), on=state)
-    assert state.take_dirty() == Dirty(own_blocks={MINE})
+    guest = ip_network("10.244.1.5/32")
+    assert state.take_dirty() == Dirty(own_blocks={MINE}, owners={guest})
     folded((BlockKey(MINE), block(str(MINE), "node-2")), on=state)
-    assert state.take_dirty() == Dirty(announcements=True, everything_learned=True)
+    touched = Dirty(announcements=True, everything_learned=True, owners={MINE, guest})
+    assert state.take_dirty() == touched
     assert state.snapshot.blocks == {}
 
 

@@ -49,6 +49,7 @@ from bgp.sessions import Sessions
 from bgp.speaker import Speaker
 from bgp.state import State
 from bgp.status import Identity
+from bgp.yielding import Yielding
 from felix_py.datastore.changes import STORE_STATE, Change, StoreState, SyncMailbox
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import Stored
@@ -73,6 +74,11 @@ class MemoryTable:
         self.actual: dict[RouteKey, Route] = {}
         self.foreign: dict[RouteKey, Route] = {}
         self._wanted: dict[RouteKey, Route] = {}
+        self.others: set[IPNetwork] = set()
+        """Prefixes at which felix has a route."""
+
+    def felixs(self, prefixes: frozenset[IPNetwork]) -> frozenset[IPNetwork]:
+        return prefixes & self.others
 
     def want(self, changes: Mapping[RouteKey, Route | None]) -> None:
         for key, route in changes.items():
@@ -348,7 +354,7 @@ class Agent:
         routing = Routing(
             self.rib,
             self.learned,
-            Fib(world.table),  # type: ignore[arg-type]
+            Fib(world.table, Yielding(self.learned.is_felixs, world.table.felixs)),  # type: ignore[arg-type]
             OneLink(),  # type: ignore[arg-type]
             Hints(),
             keep_seconds=120,
