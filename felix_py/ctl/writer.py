@@ -14,7 +14,7 @@ from felix_py.ctl.errors import CommandError, Conflict, NotThere
 from felix_py.datastore.codec import decode, render_new
 from felix_py.datastore.codec_json import dumps
 from felix_py.datastore.keys import BlockKey, ResourceKey, block_prefix, kind_prefix, parse
-from felix_py.datastore.model import Invalid, IPNetwork, IPPool, Kind
+from felix_py.datastore.model import Invalid, IPNetwork, IPPool, Kind, WorkloadEndpoint
 from felix_py.datastore.store import (
     Compare,
     Delete,
@@ -203,6 +203,8 @@ def _decoded(key: ResourceKey, raw: bytes, title: str) -> Value:
     value = decode(key, raw)
     if isinstance(value, Invalid):
         raise CommandError(f"{title}: {value.reason}")
+    if isinstance(value, WorkloadEndpoint) and isinstance(value.qos, Invalid):
+        raise CommandError(f"{title}: {value.qos.reason}")
     return value
 
 

@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from felix_py.datastore import codec_bgp, codec_felix, codec_ipam, codec_resources, territory
+from felix_py.datastore import (
+    codec_bgp,
+    codec_endpoint,
+    codec_felix,
+    codec_ipam,
+    codec_resources,
+    territory,
+)
 from felix_py.datastore.codec_documents import render_new, rewrite
 from felix_py.datastore.codec_fields import BadField, required
 from felix_py.datastore.codec_json import dumps, loads
@@ -117,7 +124,7 @@ _RESOURCES: dict[Kind, Callable[[ResourceKey, bytes], Value]] = {
     Kind.IP_POOL: codec_resources.decode_pool,
     Kind.IP_RESERVATION: codec_resources.decode_reservation,
     Kind.NODE: codec_resources.decode_node,
-    Kind.WORKLOAD_ENDPOINT: codec_resources.decode_endpoint,
+    Kind.WORKLOAD_ENDPOINT: codec_endpoint.decode_endpoint,
 }
 _OTHERS: dict[type, Callable[[Any, bytes], Value]] = {
     BlockKey: codec_ipam.decode_block,

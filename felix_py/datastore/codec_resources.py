@@ -1,7 +1,7 @@
-"""Pools, reservations, cluster information, nodes and endpoints: stored JSON to frozen values.
+"""Pools, reservations, cluster information and nodes: stored JSON to frozen values.
 
 Rules: Calico v3.32.1 `libcalico-go/lib/validator/v3`, `api/pkg/apis/projectcalico/v3`, and for Node
-and WorkloadEndpoint `libcalico-go/lib/apis/internalapi`. null and absent mean the same, as in Go.
+`libcalico-go/lib/apis/internalapi`. null and absent mean the same, as in Go.
 """
 
 from __future__ import annotations
@@ -20,14 +20,11 @@ from felix_py.datastore.model import (
     AssignmentMode,
     ClusterInformation,
     EncapMode,
-    IPNetwork,
     IPPool,
     IPReservation,
     Metadata,
     Node,
-    NodeName,
     PoolUse,
-    WorkloadEndpoint,
 )
 
 Spec = TypeVar("Spec")
@@ -96,26 +93,10 @@ class _Node(msgspec.Struct):
     mac_v6: str | None = msgspec.field(default=None, name="vxlanTunnelMACAddrV6")
 
 
-class _Endpoint(msgspec.Struct, rename="camel"):
-    orchestrator: str | None = None
-    workload: str | None = None
-    node: str | None = None
-    container_id: str | None = msgspec.field(default=None, name="containerID")
-    pod: str | None = None
-    endpoint: str | None = None
-    service_account_name: str | None = None
-    ip_networks: list[str] | None = msgspec.field(default=None, name="ipNetworks")
-    profiles: list[str] | None = None
-    interface_name: str | None = None
-    mac: str | None = None
-    spoofable: list[str] | None = msgspec.field(default=None, name="allowSpoofedSourcePrefixes")
-
-
 _POOL = msgspec.json.Decoder(Resource[_Pool])
 _RESERVATION = msgspec.json.Decoder(Resource[_Reservation])
 _CLUSTER = msgspec.json.Decoder(Resource[_Cluster])
 _NODE = msgspec.json.Decoder(Resource[_Node])
-_ENDPOINT = msgspec.json.Decoder(Resource[_Endpoint])
 
 
 def metadata(key: ResourceKey, wire: Resource[Spec]) -> Metadata:
@@ -227,38 +208,6 @@ def decode_node(key: ResourceKey, raw: bytes) -> Node:
         vxlan_tunnel_mac=fields.mac("spec.vxlanTunnelMACAddr", spec.mac or ""),
         vxlan_tunnel_mac_v6=fields.mac("spec.vxlanTunnelMACAddrV6", spec.mac_v6 or ""),
     )
-
-
-def decode_endpoint(key: ResourceKey, raw: bytes) -> WorkloadEndpoint:
-    """A pod's interface. Raises BadField."""
-    wire = loads(raw, _ENDPOINT)
-    spec = wire.spec or _Endpoint()
-    return WorkloadEndpoint(
-        meta=metadata(key, wire),
-        orchestrator=fields.required("spec.orchestrator", spec.orchestrator or ""),
-        node=NodeName(fields.required("spec.node", spec.node or "")),
-        workload=spec.workload or "",
-        container_id=fields.container_id("spec.containerID", spec.container_id or ""),
-        pod=spec.pod or "",
-        endpoint=fields.required("spec.endpoint", spec.endpoint or ""),
-        networks=tuple(_host_network(n, text) for n, text in enumerate(spec.ip_networks or ())),
-        interface_name=fields.interface_name("spec.interfaceName", spec.interface_name or ""),
-        mac=fields.mac("spec.mac", spec.mac or ""),
-        profiles=tuple(spec.profiles or ()),
-        service_account=spec.service_account_name or "",
-        spoofable=tuple(
-            fields.network(f"spec.allowSpoofedSourcePrefixes[{n}]", text)
-            for n, text in enumerate(spec.spoofable or ())
-        ),
-    )
-
-
-def _host_network(index: int, text: str) -> IPNetwork:
-    field = f"spec.ipNetworks[{index}]"
-    found = fields.masked_network(field, text)
-    if found.prefixlen != found.max_prefixlen:
-        raise BadField(field, f"{text!r} is not one address; write it with /{found.max_prefixlen}")
-    return found
 
 
 def _allocatable(status: dict[str, Any]) -> bool:

@@ -19,6 +19,8 @@ from ipaddress import (
 )
 from typing import Generic, NewType, TypeVar
 
+from felix_py.datastore.qos import QosControls
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 IPInterface = IPv4Interface | IPv6Interface
@@ -231,6 +233,8 @@ class WorkloadEndpoint:
     mac: str = ""
     profiles: tuple[str, ...] = ()
     service_account: str = ""
+    qos: QosControls | Invalid | None = None
+    """Invalid: the controls cannot be read and count as absent."""
     spoofable: tuple[IPNetwork, ...] = ()
     """allowSpoofedSourcePrefixes: sources it may send from besides its own addresses, where
     FelixConfiguration workloadSourceSpoofing is Any."""

@@ -75,6 +75,16 @@ def test_an_endpoint_that_stands_keeps_what_we_do_not_know() -> None:
     assert document["novel"] == 1
 
 
+def test_an_operators_limits_outlive_a_repeated_add_and_a_new_sandbox_of_the_pod() -> None:
+    names = names_of(K8S, NODE)
+    first = json.loads(render_endpoint(K8S, names, NODE, BIRTH, (ADDRESSES, None)))
+    first["spec"] |= {"qosControls": {"ingressBandwidth": 1000000}, "containerID": "before"}
+    stored = KeyValue(names.endpoint.path, json.dumps(first).encode(), 1, 1)
+    again = json.loads(render_endpoint(K8S, names, NODE, BIRTH, (ADDRESSES, stored)))
+    assert again["spec"]["qosControls"] == {"ingressBandwidth": 1000000}
+    assert again["spec"]["containerID"] == CONTAINER
+
+
 def test_what_is_no_object_counts_as_absent() -> None:
     names = names_of(K8S, NODE)
     stored = KeyValue(names.endpoint.path, b"nonsense", 1, 1)

@@ -113,6 +113,20 @@ def test_what_our_daemons_would_pass_over_is_not_written(
     assert session.memory.list("/").items == ()
 
 
+def test_limits_that_felix_would_pass_over_are_not_written(
+    session: MemorySession, files: Files
+) -> None:
+    text = (
+        "apiVersion: projectcalico.org/v3\nkind: WorkloadEndpoint\nmetadata: {namespace: default}\n"
+        "spec: {orchestrator: k8s, node: a, pod: web, endpoint: eth0, interfaceName: cali1,\n"
+        "  qosControls: {ingressBandwidth: 10}}\n"
+    )
+    with pytest.raises(CommandError, match=r"spec\.qosControls\.ingressBandwidth"):
+        apply(session, files(text=text))
+    apply(session, files(text=text.replace("10}", "10000}")))
+    assert session.memory.list("/").items
+
+
 def test_one_bad_document_keeps_the_good_ones_from_being_written(
     session: MemorySession, files: Files
 ) -> None:
