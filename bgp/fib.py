@@ -123,11 +123,11 @@ class Fib:
         if not changes:
             return
         wishes: dict[RouteKey, Route | None] = {}
-        protocol = BGP.route_protocol
+        metric, protocol, ways = BGP.metric, BGP.route_protocol, self._ways
         for prefix, next_hops in changes.items():
-            key = _key(prefix)
-            way = self._ways.get(next_hops) or self._way(next_hops)
-            if isinstance(way, Unresolved):
+            key = RouteKey(prefix, metric)
+            way = (ways.get(next_hops) or self._way(next_hops)) if next_hops else None
+            if way is None or isinstance(way, Unresolved):
                 wishes[key] = None
             else:
                 wishes[key] = Route(key, protocol, next_hops=way)
@@ -135,8 +135,6 @@ class Fib:
 
     def _way(self, next_hops: NextHops) -> Resolution:
         """What resolves, resolved once per set of next hops."""
-        if not next_hops:
-            return Unresolved("not wanted")
         way = self._ways[next_hops] = self._underlay.resolve_all(next_hops)
         return way
 

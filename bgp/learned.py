@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from bgp.calc.learned_routes import Decision, Refusal, decide
+from bgp.calc.judge import Judge
+from bgp.calc.learned_routes import Decision, Refusal
 from bgp.calc.terms import Policy, Rank, Terms, build, limit_rank, rank, with_blocks
 from bgp.model import IPAddress, IPNetwork
 from bgp.rib_in import RibIn
@@ -84,8 +85,9 @@ class Learned:
     def _decide(self, prefixes: Iterable[IPNetwork], terms: Terms) -> dict[IPNetwork, NextHops]:
         changed: dict[IPNetwork, NextHops] = {}
         candidates, known, refused = self._rib.candidates, self._next_hops, self._refused
+        decide = Judge(terms).decide
         for prefix in prefixes:
-            decision = decide(prefix, candidates(prefix), terms)
+            decision = decide(prefix, candidates(prefix))
             next_hops = decision.next_hops
             if known.get(prefix, ()) != next_hops:
                 changed[prefix] = next_hops

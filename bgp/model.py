@@ -73,9 +73,8 @@ class Attributes:
 
 
 class Path(msgspec.Struct, frozen=True, gc=False):
-    """A received path to a prefix from one peer; there may be 100,000 of them."""
+    """The way to some prefixes as a peer told it; all that an UPDATE announces with one next hop share it."""
 
-    prefix: IPNetwork
     next_hop: IPAddress
     as_path: tuple[int, ...] = ()
     origin: str = "igp"
@@ -84,6 +83,14 @@ class Path(msgspec.Struct, frozen=True, gc=False):
     communities: tuple[str, ...] = ()
     originator_id: str = ""
     cluster_list: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Prefixes that an UPDATE announces with the same path."""
+
+    prefixes: tuple[IPNetwork, ...]
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,7 @@ class PathsReceived:
 
     peer: IPAddress
     withdrawn: tuple[IPNetwork, ...]
-    announced: tuple[Path, ...]
+    announced: tuple[Heard, ...]
 
 
 @dataclass(frozen=True, slots=True)

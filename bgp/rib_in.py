@@ -10,7 +10,7 @@ ExaBGP keeps no policy and is no graceful-restart helper, so RFC 4724's receivin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bgp.calc.best_path import Candidate
 from bgp.model import (
@@ -124,9 +124,13 @@ class RibIn:
         """The paths to one prefix by peer."""
         return {peering.peer: path for peering, path in self.candidates(prefix)}
 
-    def candidates(self, prefix: IPNetwork) -> list[Candidate]:
+    def candidates(self, prefix: IPNetwork) -> Sequence[Candidate]:
         """The paths to one prefix with the peerings they came by, in no order that means anything."""
-        return [(peer.peering, peer.paths[prefix]) for peer in self._holders.get(prefix, ())]
+        holders = self._holders.get(prefix, ())
+        if len(holders) == 1:
+            [peer] = holders
+            return ((peer.peering, peer.paths[prefix]),)
+        return [(peer.peering, peer.paths[prefix]) for peer in holders]
 
     def paths(self) -> Mapping[IPNetwork, Mapping[IPAddress, Path]]:
         """All paths, by prefix and peer."""
@@ -183,23 +187,43 @@ class RibIn:
         if event.withdrawn:
             self._drop(peer, event.withdrawn)
             self._maybe_store_again(address, peer)
-        most = max(peer.peering.max_prefixes, 1) * MAX_PATHS_PER_LIMIT
-        holders, alone = self._holders, self._alone[address]
-        full = len(paths) + len(event.announced) > most
-        for path in event.announced:
-            prefix = path.prefix
-            if full and len(paths) >= most and prefix not in paths:
-                peer.not_stored += 1
-                continue
-            count = len(paths)
-            paths[prefix] = path
-            if len(paths) != count:
-                held = holders.setdefault(prefix, alone)
-                if held is not alone:
-                    holders[prefix] = (*held, peer)
-            dirty[prefix] = None
+        for heard in event.announced:
+            prefixes = self._room_for(peer, heard.prefixes)
+            self._hold_by(peer, self._alone[address], prefixes)
+            paths.update(dict.fromkeys(prefixes, heard.path))
+            dirty.update(dict.fromkeys(prefixes))
             if stale:
-                stale.discard(prefix)
+                stale.difference_update(prefixes)
+
+    def _room_for(self, peer: Peer, prefixes: tuple[IPNetwork, ...]) -> Collection[IPNetwork]:
+        """Those that are remembered; the others are counted."""
+        paths = peer.paths
+        most = max(peer.peering.max_prefixes, 1) * MAX_PATHS_PER_LIMIT
+        room = most - len(paths)
+        if len(prefixes) <= room:
+            return prefixes
+        kept: dict[IPNetwork, None] = {}
+        for prefix in prefixes:
+            if prefix not in paths and prefix not in kept:
+                if not room:
+                    peer.not_stored += 1
+                    continue
+                room -= 1
+            kept[prefix] = None
+        return kept
+
+    def _hold_by(
+        self, peer: Peer, alone: tuple[Peer, ...], prefixes: Collection[IPNetwork]
+    ) -> None:
+        """The peer has a path to each of these; mostly nobody else has."""
+        holders = self._holders
+        if holders.keys().isdisjoint(prefixes):
+            holders.update(dict.fromkeys(prefixes, alone))
+            return
+        for prefix in prefixes:
+            held = holders.setdefault(prefix, alone)
+            if held is not alone and all(holder is not peer for holder in held):
+                holders[prefix] = (*held, peer)
 
     def _maybe_store_again(self, address: IPAddress, peer: Peer) -> None:
         if (

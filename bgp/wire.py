@@ -8,7 +8,7 @@ restart flags are swapped; a NOTIFICATION that we sent shows only in the reason 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 import msgspec
@@ -19,6 +19,7 @@ from bgp.model import (
     EndOfRib,
     Event,
     Family,
+    Heard,
     IPAddress,
     NotificationSeen,
     Path,
@@ -195,12 +196,11 @@ def _message(peer: IPAddress, message: _Message) -> tuple[Event, ...]:
         if family in FAMILIES
         for nlri in nlris
     )
-    announced = tuple(_paths(update)) if update.announce else ()
+    announced = tuple(_heard(update)) if update.announce else ()
     return (PathsReceived(peer, withdrawn, announced),) if withdrawn or announced else ()
 
 
-def _paths(update: _Update) -> list[Path]:
-    found: list[Path] = []
+def _heard(update: _Update) -> Iterator[Heard]:
     attribute = update.attribute
     as_path = tuple([asn for part in attribute.as_path.values() for asn in part.value])
     communities = _communities(attribute)
@@ -214,21 +214,21 @@ def _paths(update: _Update) -> list[Path]:
             next_hop = address(hop)
             if isinstance(next_hop, IPv6Address) and next_hop.is_link_local:
                 continue
-            found += [
-                Path(
-                    network(nlri if type(nlri) is str else _prefix(nlri)),
-                    next_hop,
-                    as_path,
-                    attribute.origin,
-                    attribute.local_preference,
-                    attribute.med,
-                    communities,
-                    attribute.originator_id,
-                    clusters,
-                )
-                for nlri in nlris
-            ]
-    return found
+            prefixes = tuple(
+                [network(nlri if type(nlri) is str else _prefix(nlri)) for nlri in nlris]
+            )
+            path = Path(
+                next_hop,
+                as_path,
+                attribute.origin,
+                attribute.local_preference,
+                attribute.med,
+                communities,
+                attribute.originator_id,
+                clusters,
+            )
+            if prefixes:
+                yield Heard(prefixes, path)
 
 
 def _communities(attribute: _Attribute) -> tuple[str, ...]:

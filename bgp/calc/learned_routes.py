@@ -52,12 +52,12 @@ def decide(prefix: IPNetwork, candidates: Sequence[Candidate], terms: Terms) -> 
     block = None if reason is not None else terms.own_block(version, first, length)
     if len(candidates) == 1:
         [(peering, path)] = candidates
-        why = reason or _judge(candidates[0], where, block, terms)
+        why = reason or _judge(prefix, candidates[0], where, block, terms)
         return Decision((path.next_hop,)) if why is None else Decision((), ((peering.peer, why),))
     usable: list[Candidate] = []
     refused: list[tuple[IPAddress, Refusal]] = []
     for candidate in candidates:
-        why = reason or _judge(candidate, where, block, terms)
+        why = reason or _judge(prefix, candidate, where, block, terms)
         if why is None:
             usable.append(candidate)
         else:
@@ -85,12 +85,16 @@ def _refuse_prefix(prefix: IPNetwork, where: Range | None, terms: Terms) -> Refu
 
 
 def _judge(
-    candidate: Candidate, where: Range | None, block: Block | None, terms: Terms
+    prefix: IPNetwork,
+    candidate: Candidate,
+    where: Range | None,
+    block: Block | None,
+    terms: Terms,
 ) -> Refusal | None:
     peering, path = candidate
     if terms.limits:
         limit = terms.limits.get(peering.peer)
-        if limit is not None and rank(path.prefix) > limit:
+        if limit is not None and rank(prefix) > limit:
             return Refusal.OVER_LIMIT
     if path.as_path.count(peering.local_as) > peering.allowed_local_as:
         return Refusal.AS_LOOP
@@ -101,13 +105,13 @@ def _judge(
     next_hop = path.next_hop
     if next_hop in terms.own_addresses:
         return Refusal.NEXT_HOP_SELF
-    if next_hop.version != path.prefix.version or not is_unicast(next_hop):
+    if next_hop.version != prefix.version or not is_unicast(next_hop):
         return Refusal.NEXT_HOP_UNUSABLE
-    if block is not None and not _is_borrowed(path, peering, block, terms):
+    if block is not None and not _is_borrowed(prefix, candidate, block, terms):
         return Refusal.OUR_BLOCK
     pool = None if where is None else where.pool
     if pool is not None and needs_tunnel(pool, next_hop, terms.local_subnets):
-        owner = terms.felix.owner_of(path.prefix, pool)
+        owner = terms.felix.owner_of(prefix, pool)
         return Refusal.NEEDS_TUNNEL if owner is None else None
     return None
 
@@ -125,9 +129,8 @@ def _is_own(path: Path, peering: Peering, terms: Terms) -> bool:
     return bool(terms.cluster_id) and terms.cluster_id in path.cluster_list
 
 
-def _is_borrowed(path: Path, peering: Peering, block: Block, terms: Terms) -> bool:
+def _is_borrowed(prefix: IPNetwork, candidate: Candidate, block: Block, terms: Terms) -> bool:
     """A single address of our block that etcd says the announcing node holds."""
-    prefix = path.prefix
     if prefix.prefixlen != prefix.max_prefixlen:
         return False
     index = block.allocations[int(prefix.network_address) - int(block.cidr.network_address)]
@@ -136,6 +139,7 @@ def _is_borrowed(path: Path, peering: Peering, block: Block, terms: Terms) -> bo
     holder = block.attributes[index].secondary.get("node")
     if holder is None or holder == terms.me:
         return False
+    peering, path = candidate
     return _comes_from(path, peering, NodeName(holder), terms)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 from typing import Any
 
-from bgp.model import Family, Path, Peering
+from bgp.model import Family, Heard, Path, Peering
 from bgp.state import Snapshot
 from felix_py.datastore.calc.owners import Owners
 from felix_py.datastore.calc.reachability import Terms
@@ -127,6 +127,6 @@ def peering(peer: str, local: str = "10.0.0.1", peer_as: int = 64512, **more: An
     )
 
 
-def path(prefix: str, next_hop: str, *as_path: int, **more: Any) -> Path:
-    """A received path."""
-    return Path(ip_network(prefix), ip_address(next_hop), as_path, **more)
+def path(prefix: str, next_hop: str, *as_path: int, **more: Any) -> Heard:
+    """One prefix and the path to it."""
+    return Heard((ip_network(prefix),), Path(ip_address(next_hop), as_path, **more))

@@ -133,8 +133,8 @@ class Agent:
             case PathsReceived():
                 for prefix in event.withdrawn:
                     self.received.pop(prefix, None)
-                for path in event.announced:
-                    self.received[path.prefix] = str(path.next_hop)
+                for heard in event.announced:
+                    self.received.update(dict.fromkeys(heard.prefixes, str(heard.path.next_hop)))
             case _:
                 pass
 

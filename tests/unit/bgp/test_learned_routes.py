@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from bgp.calc.judge import Judge
 from bgp.calc.learned_routes import Decision, Refusal, decide
 from bgp.calc.terms import MAX_NEXT_HOPS, Policy, Terms, build, limit_rank
-from bgp.model import Path, Peering
+from bgp.model import Heard, Peering
 from felix_py.datastore.calc.reachability import Terms as ReachTerms
 from felix_py.datastore.model import EncapMode
 from tests.support.bgp_cluster import block, node, path, peering, pool, snapshot
@@ -41,9 +42,13 @@ def terms(*, policy: Policy | None = None, **parts: Any) -> Terms:
     return build(facts, own, policy or Policy(), {})
 
 
-def judge(*heard: tuple[Peering, Path], on: Terms | None = None) -> Decision:
+def judge(*said: tuple[Peering, Heard], on: Terms | None = None) -> Decision:
     """The decision when each of these peers says this; all paths are to one prefix."""
-    return decide(heard[0][1].prefix, heard, on or terms())
+    [prefix] = said[0][1].prefixes
+    candidates = [(peering, heard.path) for peering, heard in said]
+    decision = decide(prefix, candidates, on or terms())
+    assert Judge(on or terms()).decide(prefix, candidates) == decision
+    return decision
 
 
 def hops(decision: Decision) -> list[str]:
@@ -101,7 +106,7 @@ def test_the_operator_may_allow_ranges_and_a_default_route() -> None:
         (path(BLOCK, "fd00::2", 65100), Refusal.NEXT_HOP_UNUSABLE),
     ],
 )
-def test_loops_and_impossible_next_hops_are_refused(said: Path, reason: Refusal) -> None:
+def test_loops_and_impossible_next_hops_are_refused(said: Heard, reason: Refusal) -> None:
     decision = judge((TOR, said))
     assert (hops(decision), reasons(decision)) == ([], [reason])
 
@@ -267,7 +272,7 @@ C, D = peering("10.0.0.13"), peering("10.0.0.14")
     ],
 )
 def test_the_best_path_wins_whatever_the_order(
-    first: tuple[Peering, Path], second: tuple[Peering, Path], winners: list[str]
+    first: tuple[Peering, Heard], second: tuple[Peering, Heard], winners: list[str]
 ) -> None:
     assert hops(judge(first, second)) == winners
     assert hops(judge(second, first)) == winners

@@ -74,7 +74,7 @@ def started(*keys: Key) -> World:
     for peer in PEERS:
         as_path = (65100,) if peer == "10.0.0.9" else ()
         said = path("10.244.2.0/26", peer, *as_path)
-        world.exabgp.routers[ip_address(peer)] = PeerSide(paths={said.prefix: said})
+        world.exabgp.routers[ip_address(peer)] = PeerSide(paths={said.prefixes[0]: said})
     return world
 
 
@@ -120,7 +120,7 @@ def update(world: World, text: str, announces: set[str], withdraws: set[str]) ->
     gone = tuple(p for p in map(ip_network, sorted(withdraws)) if p in router.paths)
     for prefix in gone:
         del router.paths[prefix]
-    router.paths.update({one.prefix: one for one in said})
+    router.paths.update({one.prefixes[0]: one for one in said})
     if peer in world.exabgp.established and (gone or said):
         world.exabgp.queue.append(PathsReceived(peer, gone, said))
 

@@ -10,6 +10,7 @@ from bgp.model import (
     EndOfRib,
     Event,
     Family,
+    Heard,
     IPAddress,
     NotificationSeen,
     PathsReceived,
@@ -248,3 +249,23 @@ def test_memory_is_bounded_and_what_was_not_stored_is_asked_for_again() -> None:
     made.handle(update(peer=OTHER, gone=tuple(many[:4])), 1)
     assert made.take_refreshes() == [(OTHER, Family.IPV4)]
     assert made.take_refreshes() == []
+
+
+def test_prefixes_of_one_update_are_kept_beside_other_peers_paths_whatever_the_order() -> None:
+    made = rib(update(B, peer=OTHER), update(A, B, A), update(B, A))
+    assert known(made) == {A: ["10.0.0.2"], B: ["10.0.0.2", "10.0.0.3"]}
+    made.handle(update(gone=(B,), peer=OTHER), 1)
+    made.handle(update(B), 1)
+    assert known(made) == {A: ["10.0.0.2"], B: ["10.0.0.2"]}
+
+
+def test_an_update_over_the_bound_is_remembered_up_to_it_and_the_rest_counted() -> None:
+    made = rib()
+    many = [f"10.244.{number}.0/26" for number in range(12)]
+    heard = Heard(tuple(map(ip_network, [*many, many[0]])), path(A, str(OTHER)).path)
+    made.handle(PathsReceived(OTHER, (), (heard,)), 0)
+    peer = made.peers()[OTHER]
+    assert list(map(str, peer.paths)) == many[:8], "four times its prefix limit of two"
+    assert peer.not_stored == 4
+    made.handle(PathsReceived(OTHER, (), (heard,)), 1)
+    assert len(peer.paths) == 8

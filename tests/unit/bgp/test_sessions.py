@@ -46,9 +46,9 @@ def heard(world: World) -> set[IPNetwork]:
 def test_paths_are_taken_in_and_withdrawn(world: World, sessions: Sessions) -> None:
     one = path("10.244.3.0/26", "10.0.0.2")
     sessions.handle(PathsReceived(PEER, (), (one,)))
-    assert one.prefix in heard(world)
-    sessions.handle(PathsReceived(PEER, (one.prefix,), ()))
-    assert one.prefix not in heard(world)
+    assert one.prefixes[0] in heard(world)
+    sessions.handle(PathsReceived(PEER, one.prefixes, ()))
+    assert one.prefixes[0] not in heard(world)
 
 
 def test_a_peer_nobody_expects_is_not_listened_to(world: World, sessions: Sessions) -> None:

@@ -128,12 +128,9 @@ def test_an_update_gives_withdrawals_and_paths_with_all_attributes() -> None:
     event = only(update(body))
     assert isinstance(event, PathsReceived)
     assert event.withdrawn == (ip_network("192.168.0.0/26"),)
-    assert [path.prefix for path in event.announced] == [
-        ip_network("192.168.1.64/26"),
-        ip_network("192.168.1.0/26"),
-    ]
-    assert event.announced[0] == Path(
-        prefix=ip_network("192.168.1.64/26"),
+    [heard] = event.announced
+    assert heard.prefixes == (ip_network("192.168.1.64/26"), ip_network("192.168.1.0/26"))
+    assert heard.path == Path(
         next_hop=PEER,
         as_path=(65003, 64512, 7),
         origin="igp",
@@ -149,7 +146,7 @@ def test_the_link_local_twin_of_an_ipv6_next_hop_is_ignored() -> None:
     hops = {"fd99::2": ["fd12::/64"], "fe80::1": ["fd12::/64"]}
     event = only(update({"attribute": {}, "announce": {"ipv6 unicast": hops}}))
     assert isinstance(event, PathsReceived)
-    assert [path.next_hop for path in event.announced] == [ip_address("fd99::2")]
+    assert [heard.path.next_hop for heard in event.announced] == [ip_address("fd99::2")]
 
 
 def test_end_of_rib_refresh_shutdown_and_hello() -> None:

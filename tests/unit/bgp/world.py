@@ -30,10 +30,10 @@ from bgp.model import (
     EndOfRib,
     Event,
     Family,
+    Heard,
     IPAddress,
     IPNetwork,
     NotificationSeen,
-    Path,
     PathsReceived,
     PeerDown,
     PeerOpened,
@@ -164,7 +164,7 @@ class PeerSide:
 
     alive: bool = True
     graceful: bool = True
-    paths: dict[IPNetwork, Path] = field(default_factory=dict)
+    paths: dict[IPNetwork, Heard] = field(default_factory=dict)
 
 
 class Exabgp:
@@ -494,7 +494,7 @@ class World:
         found = {}
         for prefix in prefixes:
             paths = [(one, self.exabgp.routers[one.peer].paths.get(prefix)) for one in up]
-            hops = decide(prefix, [(o, p) for o, p in paths if p is not None], terms).next_hops
+            hops = decide(prefix, [(o, p.path) for o, p in paths if p is not None], terms).next_hops
             if hops:
                 found[prefix] = tuple(map(str, hops))
         return found
