@@ -18,6 +18,14 @@ IPIP_LINK = "tunl0"
 VXLAN_LINKS = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
 """Calico's VXLAN devices by IP version."""
 
+QOS_HANDLE = 0xFE800000
+"""The handle of our token buckets, `fe80:` as tc writes it."""
+QOS_PRIORITY = 0xFE80
+"""The priority of our filters for what comes in from pods."""
+QOS_LINK_PREFIX = "fpq"
+"""ifb links: this and twelve digits of the SHA-1 of the pod's link; its name stands in the alias."""
+QOS_ALIAS = "felix-py qos "
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
