@@ -15,6 +15,7 @@ from felix_py.agent.managers.host import HostManager
 from felix_py.agent.managers.links import LinkManager
 from felix_py.agent.managers.mtu import MtuManager
 from felix_py.agent.managers.routes import RouteManager
+from felix_py.agent.managers.tunnels import TunnelManager
 from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
@@ -34,6 +35,7 @@ from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_table import RouteTable, prefixes_of
+from felix_py.kernel.tunnel_links import NetlinkTunnelLinks
 from felix_py.runtime import logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
@@ -78,6 +80,8 @@ def _assemble(
     reader = KernelReader(kernel, hints, mailbox.wake, frozenset({BGP.route_protocol}))
     history = History(run_dir, status.DAEMON)
     reporter = Reporter(store, me, StatusBoard(store, me, status.DAEMON), clock)
+    tunnel_links = resources.enter_context(NetlinkTunnelLinks())
+    tunnels = TunnelManager(tunnel_links, lambda: kernel.read_settings("all").rp_filter or 0)
     loop = Loop(
         mailbox,
         hints,
@@ -86,13 +90,14 @@ def _assemble(
             RouteManager(RouteTable(kernel, FELIX), lambda at: prefixes_of(kernel, BGP, at)),
             LinkManager(kernel, LinkSettingsDriver(kernel)),
             HostManager(kernel),
-            (MtuManager(partial(mtu_file.write, state_dir), records),),
+            (MtuManager(partial(mtu_file.write, state_dir), records), tunnels),
         ),
         Outlets(
             reporter,
             lambda document: status_file.write(run_dir, status.DAEMON, document),
             _identity(me, clock),
             lambda: history.guid,
+            lambda: tunnels.published,
         ),
         how,
         state=State(me, Backend(settings.node.backend)),

@@ -95,7 +95,6 @@ class TunnelDevice:
             present=True,
             up=True,
             address=None if address is None else address.interface.ip,
-            marked=True,
             fault=fault,
         )
 
@@ -166,7 +165,7 @@ class TunnelDevice:
             self._links.delete(link.index)
         except KernelRefused as refused:
             wish = TunnelWish(self.name, link.kind, link.mtu)
-            return Standing(present=True, marked=True, fault=fault_of(wish, refused))
+            return Standing(present=True, fault=fault_of(wish, refused))
         log.info("tunnel device retired", device=self.name)
         return Standing()
 

@@ -92,7 +92,6 @@ class Standing:
     present: bool = False
     up: bool = False
     address: IPAddress | None = None
-    marked: bool = False
     fault: TunnelFault | None = None
 
 

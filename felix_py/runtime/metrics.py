@@ -26,6 +26,10 @@ CNI_SECONDS = Histogram(
     ["command"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90),
 )
+TUNNEL_UP = Gauge("felix_py_tunnel_up", "1 while a tunnel device stands as wanted", ["device"])
+TUNNEL_FAULT = Gauge(
+    "felix_py_tunnel_fault", "1 while a tunnel device cannot stand", ["device", "reason"]
+)
 BGP_SESSIONS = Gauge("felix_py_bgp_sessions", "BGP sessions by state", ["state"])
 BGP_PATHS = Gauge("felix_py_bgp_paths", "Received paths", ["peer"])
 BGP_REFUSED = Gauge(
