@@ -65,7 +65,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     started_at = clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ")
     identity = Identity(me, os.getpid(), VERSION, started_at, settings.node.backend)
     learned = Learned(rib, settings.bgp.policy())
-    yielding = Yielding(learned.is_felixs, lambda at: prefixes_of(kernel, FELIX, at))
+    yielding = Yielding(learned.felixs, lambda at: prefixes_of(kernel, FELIX, at))
     routing = Routing(
         rib,
         learned,

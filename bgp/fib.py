@@ -45,9 +45,9 @@ class Fib:
     def complete(self) -> int:
         """Every peer has been heard: what nobody announced again goes; how many routes."""
         left, self._adopted = self._adopted or {}, None
-        gone = self._yielding.keep(left, self._table.actual)
-        self._table.want({_key(prefix): None for prefix in gone})
-        return len(gone)
+        kept = self._yielding.keep(left, self._table.actual)
+        self._table.want({_key(prefix): None for prefix in left if prefix not in kept})
+        return len(left) - len(kept)
 
     @property
     def adopting(self) -> bool:
@@ -56,18 +56,20 @@ class Fib:
 
     def learn(self, changes: Mapping[IPNetwork, NextHops]) -> None:
         """New next hops of these prefixes; () takes the route away."""
-        adopted = self._adopted
+        adopted, wanted = self._adopted, self._wanted
         for prefix, next_hops in changes.items():
             if next_hops:
-                self._wanted[prefix] = next_hops
+                wanted[prefix] = next_hops
             else:
-                self._wanted.pop(prefix, None)
+                wanted.pop(prefix, None)
             if adopted:
                 adopted.pop(prefix, None)
         self._yielding.forget(prefix for prefix, next_hops in changes.items() if next_hops)
-        ending = {prefix: () for prefix, next_hops in changes.items() if not next_hops}
-        gone = self._yielding.keep(ending, self._table.actual)
-        self._want({p: hops for p, hops in changes.items() if hops or p in gone})
+        ending = [prefix for prefix, next_hops in changes.items() if not next_hops]
+        kept = self._yielding.keep(ending, self._table.actual)
+        if kept:
+            changes = {prefix: hops for prefix, hops in changes.items() if prefix not in kept}
+        self._want(changes)
 
     def yield_to_felix(self, now: float) -> bool:
         """Let go of routes that felix has taken over, or will not; True when there are such."""

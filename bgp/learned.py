@@ -54,13 +54,12 @@ class Learned:
             prefixes.update(self._moved(dirty.owners, self._terms))
         return self._decide(prefixes, self._terms)
 
-    def is_felixs(self, prefix: IPNetwork) -> bool:
-        """Whether felix has, or is about to have, a route at this prefix, so that ours may yield to it."""
-        if self._terms is None:
-            return False
-        where = self._terms.range_of(prefix.version, int(prefix.network_address), prefix.prefixlen)
-        pool = None if where is None else where.pool
-        return pool is not None and self._terms.felix.writes(prefix, pool)
+    def felixs(self, prefixes: Iterable[IPNetwork]) -> set[IPNetwork]:
+        """Those where felix has, or is about to have, a route, so that ours may yield to it."""
+        terms = self._terms
+        if terms is None or not _felix_may_write(terms):
+            return set()
+        return {prefix for prefix in prefixes if _is_felixs(prefix, terms)}
 
     def refusals(self) -> tuple[dict[Refusal, int], dict[Refusal, list[str]]]:
         """How many paths are refused for which reason, and a few of them by name."""
@@ -120,8 +119,7 @@ class Learned:
 
     def _moved(self, prefixes: Iterable[IPNetwork], terms: Terms) -> dict[IPNetwork, None]:
         """What may be felix's now, or BGP's again, because a prefix has another node."""
-        pools = [range_.pool for each in terms.ranges.values() for range_ in each]
-        if not any(pool is not None and terms.felix.concerns(pool) for pool in pools):
+        if not _felix_may_write(terms):
             return {}
         known = {
             prefix: None
@@ -140,3 +138,15 @@ class Learned:
             for address in block.subnets(new_prefix=block.max_prefixlen)
             if address in self._next_hops or candidates(address)
         }
+
+
+def _felix_may_write(terms: Terms) -> bool:
+    """Whether there is any pool in which a route may be felix's."""
+    pools = [range_.pool for each in terms.ranges.values() for range_ in each]
+    return any(pool is not None and terms.felix.concerns(pool) for pool in pools)
+
+
+def _is_felixs(prefix: IPNetwork, terms: Terms) -> bool:
+    where = terms.range_of(prefix.version, int(prefix.network_address), prefix.prefixlen)
+    pool = None if where is None else where.pool
+    return pool is not None and terms.felix.writes(prefix, pool)

@@ -189,7 +189,7 @@ class RibIn:
             self._maybe_store_again(address, peer)
         for heard in event.announced:
             prefixes = self._room_for(peer, heard.prefixes)
-            self._hold_by(peer, self._alone[address], prefixes)
+            self._hold_by(peer, address, prefixes)
             paths.update(dict.fromkeys(prefixes, heard.path))
             dirty.update(dict.fromkeys(prefixes))
             if stale:
@@ -212,11 +212,9 @@ class RibIn:
             kept[prefix] = None
         return kept
 
-    def _hold_by(
-        self, peer: Peer, alone: tuple[Peer, ...], prefixes: Collection[IPNetwork]
-    ) -> None:
+    def _hold_by(self, peer: Peer, address: IPAddress, prefixes: Collection[IPNetwork]) -> None:
         """The peer has a path to each of these; mostly nobody else has."""
-        holders = self._holders
+        holders, alone = self._holders, self._alone[address]
         if holders.keys().isdisjoint(prefixes):
             holders.update(dict.fromkeys(prefixes, alone))
             return

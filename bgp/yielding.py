@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.3
 """How often the kernel is asked for successors while routes wait for them."""
 
+Felixs = Callable[[Iterable[IPNetwork]], set[IPNetwork]]
+"""Those of the prefixes at which felix has, or is about to have, a route."""
 Successors = Callable[[frozenset[IPNetwork]], frozenset[IPNetwork]]
 """Those of the prefixes at which the kernel holds a route of felix's."""
 
@@ -24,8 +26,8 @@ class Yielding:
     """One thread's. Bounded by the routes that we have; a route waits as long as felix is to write it,
     and is named in status meanwhile."""
 
-    def __init__(self, is_felixs: Callable[[IPNetwork], bool], successors: Successors) -> None:
-        self._is_felixs = is_felixs
+    def __init__(self, felixs: Felixs, successors: Successors) -> None:
+        self._felixs = felixs
         self._successors = successors
         self._waiting: set[IPNetwork] = set()
         self._look = Interval(LOOK_SECONDS)
@@ -38,15 +40,12 @@ class Yielding:
     def keep(
         self, ending: Iterable[IPNetwork], standing: Mapping[RouteKey, Route]
     ) -> set[IPNetwork]:
-        """Of prefixes that lose their route, those that may lose it now; the others wait."""
-        prefixes = set(ending)
+        """Of prefixes that lose their route, those that must not lose it yet."""
         waiting = {
-            prefix
-            for prefix in prefixes
-            if RouteKey(prefix, BGP.metric) in standing and self._is_felixs(prefix)
+            prefix for prefix in self._felixs(ending) if RouteKey(prefix, BGP.metric) in standing
         }
         self._waiting |= waiting
-        return prefixes - waiting
+        return waiting
 
     def forget(self, prefixes: Iterable[IPNetwork]) -> None:
         """These are BGP's again."""
@@ -58,12 +57,13 @@ class Yielding:
         if not self._waiting or not self._look.due(now):
             return set()
         taken = self._successors(frozenset(self._waiting))
+        felixs = self._felixs(self._waiting)
         done = {
             prefix
             for prefix in self._waiting
             if prefix in taken
             or RouteKey(prefix, BGP.metric) not in standing
-            or not self._is_felixs(prefix)
+            or prefix not in felixs
         }
         self._waiting -= done
         if done:

@@ -34,6 +34,10 @@ APPLY_ROUNDS = 3
 round is answered as refused, and the caller tries again later."""
 
 
+Failures = list[tuple[RouteChange, KernelRefused]]
+"""What was refused, in order."""
+
+
 class RouteTable:
     """Keeps one owner's routes in one kernel table equal to what it was told.
 
@@ -163,10 +167,8 @@ class RouteTable:
         changes += map(DropRoute, delete.values())
         return changes
 
-    def _write(
-        self, plan: Plan[RouteKey, Route], changes: list[RouteChange]
-    ) -> list[tuple[RouteChange, KernelRefused]]:
-        """Write and remember what was done; what was refused, in order."""
+    def _write(self, plan: Plan[RouteKey, Route], changes: list[RouteChange]) -> Failures:
+        """Write and remember what was done."""
         if self._foreign:
             return self._write_around(changes)
         answers = self._kernel.change_routes(changes)
@@ -177,14 +179,13 @@ class RouteTable:
             return []
         return self._remember(changes, answers)
 
-    def _write_around(self, changes: list[RouteChange]) -> list[tuple[RouteChange, KernelRefused]]:
+    def _write_around(self, changes: list[RouteChange]) -> Failures:
         """Where an administrator appended a route at our key, a replacement could hit theirs: it is
         answered EEXIST without being tried."""
         clear = [change for change in changes if not self._would_overwrite(change)]
         given = iter(self._kernel.change_routes(clear))
-        why = "another owner's route stands there too"
         answers = [
-            KernelRefused(describe(change), errno.EEXIST, why)
+            KernelRefused(describe(change), errno.EEXIST, "another owner's route stands there too")
             if self._would_overwrite(change)
             else next(given)
             for change in changes
@@ -193,9 +194,9 @@ class RouteTable:
 
     def _remember(
         self, changes: Sequence[RouteChange], answers: Sequence[KernelRefused | None]
-    ) -> list[tuple[RouteChange, KernelRefused]]:
-        """What was done is what stands now; the rest is returned, in order."""
-        failures: list[tuple[RouteChange, KernelRefused]] = []
+    ) -> Failures:
+        """What was done is what stands now."""
+        failures: Failures = []
         put = 0
         for change, error in zip(changes, answers, strict=True):
             route = change.route
@@ -256,7 +257,8 @@ class RouteTable:
         )
 
     def _forget_unwanted_foreign(self) -> None:
-        for key in self._foreign.keys() - self._delta.desired.keys():
+        desired = self._delta.desired  # views are not subtracted: that walks through every wish
+        for key in [key for key in self._foreign if key not in desired]:
             del self._foreign[key]
 
     def _checked(self, key: RouteKey, route: Route) -> Route:

@@ -56,7 +56,7 @@ def table() -> MemoryTable:
 
 @pytest.fixture
 def fib(table: MemoryTable, felixs: set[IPNetwork]) -> Fib:
-    made = Fib(table, Yielding(felixs.__contains__, table.felixs))  # type: ignore[arg-type]
+    made = Fib(table, Yielding(felixs.intersection, table.felixs))  # type: ignore[arg-type]
     made.stand_on(underlay(LOCAL))
     return made
 

@@ -27,7 +27,7 @@ PEER = ip_address("10.0.0.2")
 FACTS = snapshot(nodes=[node("node-1", "10.0.0.1/24")], pools=[pool("a", "10.244.0.0/16")])
 
 
-NEVER = Yielding(lambda _: False, lambda _: frozenset())
+NEVER = Yielding(lambda _: set(), lambda _: frozenset())
 
 
 class Table(MemoryTable):

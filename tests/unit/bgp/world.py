@@ -354,7 +354,7 @@ class Agent:
         routing = Routing(
             self.rib,
             self.learned,
-            Fib(world.table, Yielding(self.learned.is_felixs, world.table.felixs)),  # type: ignore[arg-type]
+            Fib(world.table, Yielding(self.learned.felixs, world.table.felixs)),  # type: ignore[arg-type]
             OneLink(),  # type: ignore[arg-type]
             Hints(),
             keep_seconds=120,
