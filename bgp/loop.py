@@ -22,7 +22,8 @@ from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.state import Dirty, Snapshot, State
 from bgp.status import DAEMON
-from bgp.told import told
+from bgp.told import tellers, told
+from felix_py.datastore.calc.pools import pool_for
 from felix_py.datastore.calc.reachability import Backend
 from felix_py.datastore.changes import SyncMailbox
 from felix_py.kernel.errors import KernelRefused
@@ -112,8 +113,10 @@ class Loop:
         self._retry.record(self._clock.now(), failed=not well)
         self._report()
         for question in self._inputs.questions.take_all():
+            pool = pool_for(question.address, self._state.snapshot.pools.values())
             paths = told(question.address, self._rib, self._routing.decision)
-            question.answers.put({"paths": paths})
+            told_pool = tellers(None if pool is None else pool.cidr, self._rib)
+            question.answers.put({"paths": paths, "tellersOfPool": told_pool})
 
     def _wait_seconds(self, now: float) -> float:
         wait = self._routing.wait_seconds(now, TICK_SECONDS)

@@ -30,6 +30,25 @@ def told(
     return found[:MAX_PATHS]
 
 
+def tellers(pool: IPNetwork | None, rib: RibIn) -> list[str]:
+    """Peers that told at least one prefix inside a pool: those that pass pods' prefixes on at all."""
+    if pool is None:
+        return []
+    return [
+        str(address)
+        for address, peer in rib.peers().items()
+        if any(_inside(prefix, pool) for prefix in peer.paths)
+    ]
+
+
+def _inside(prefix: IPNetwork, pool: IPNetwork) -> bool:
+    return (
+        prefix.version == pool.version
+        and prefix.prefixlen >= pool.prefixlen
+        and prefix.network_address in pool
+    )
+
+
 def _path(
     prefix: IPNetwork, candidate: Candidate, decided: Decision, rib: RibIn
 ) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from felix_py.ctl.calc.facts import ToldFact, told_from
+from felix_py.ctl.calc.facts import Told, told_from
 from felix_py.kernel.model import IPAddress
 from felix_py.runtime.errors import TransientError
 
@@ -22,13 +22,13 @@ class NoAnswer(TransientError):
     """The agent does not run, is busy, or speaks another language."""
 
 
-def ask(run_dir: str, address: IPAddress) -> tuple[ToldFact, ...]:
+def ask(run_dir: str, address: IPAddress) -> Told:
     """The paths that peers told. Raises NoAnswer."""
     try:
         answer = json.loads(_exchange(Path(run_dir) / "bgp" / "ask.sock", f"{address}\n"))
         if not isinstance(answer, dict) or "paths" not in answer:
             raise NoAnswer(f"the BGP agent says {_error(answer)}")
-        return told_from(address, answer["paths"])
+        return told_from(address, answer)
     except OSError as error:
         raise NoAnswer(f"the BGP agent does not answer: {error.strerror or error}") from error
     except (ValueError, msgspec.ValidationError) as error:

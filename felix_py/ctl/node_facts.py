@@ -20,11 +20,11 @@ from felix_py.ctl.calc.facts import (
     NftTableFact,
     NodeFacts,
     RouteFact,
-    ToldFact,
+    Told,
 )
 from felix_py.ctl.findings import DAEMONS
 from felix_py.kernel.errors import KernelRefused
-from felix_py.kernel.kernel_view import KernelView, NftTable
+from felix_py.kernel.kernel_view import KernelView, SeenTable
 from felix_py.kernel.model import (
     MAIN_TABLE,
     IPAddress,
@@ -40,6 +40,7 @@ from felix_py.kernel.route_lookup import Match, Question
 from felix_py.kernel.tunnel_dump import TunnelDetail
 from felix_py.runtime import status_file
 from felix_py.runtime.errors import FelixPyError
+from felix_py.runtime.settings import NodeSettings
 from felix_py.runtime.version import VERSION
 
 T = TypeVar("T")
@@ -59,10 +60,10 @@ SYSCTLS = (
 """Read where they are there; spelled below /proc/sys/net."""
 
 
-def collect(node: str, run_dir: str, asked: Asked) -> NodeFacts:
+def collect(node: str, settings: NodeSettings, asked: Asked) -> NodeFacts:
     """One look at the calling process's network namespace and at the daemons' status files."""
     with Pyroute2Kernel() as kernel, KernelView() as view:
-        return _Look(kernel, view).facts(node, run_dir, asked)
+        return _Look(kernel, view).facts(node, settings, asked)
 
 
 class _Look:
@@ -74,20 +75,24 @@ class _Look:
         self._links: tuple[Link, ...] = self._list("links", kernel.links)
         self._names: dict[int, str] = {link.index: link.name for link in self._links}
 
-    def facts(self, node: str, run_dir: str, asked: Asked) -> NodeFacts:
+    def facts(self, node: str, settings: NodeSettings, asked: Asked) -> NodeFacts:
         """The whole document."""
+        run_dir = settings.run_dir
+        told = self._told(run_dir, asked)
         lookups = tuple(self._lookups(asked))
         reached = {hop.gateway for found in lookups if found.route for hop in found.route.hops}
         matter = {*asked.addresses, *reached} - {None}
         neighbours = tuple(self._neighbours(matter))
         macs = {neighbour.mac for neighbour in neighbours if neighbour.mac}
         tunnels: dict[int, TunnelDetail] = self._try("tunnels", self._view.tunnels, {})
-        nft: tuple[NftTable, ...] | None = self._try("nftables", self._view.nft_tables, None)
+        nft: tuple[SeenTable, ...] | None = self._try("nftables", self._view.nft_tables, None)
         return NodeFacts(
             node=node,
             version=VERSION,
+            backend=settings.backend,
             links=tuple(
-                self._link(link, tunnels.get(link.index)) for link in self._matter(lookups)
+                self._link(link, tunnels.get(link.index))
+                for link in self._matter(lookups, asked.links)
             ),
             addresses=tuple(
                 AddressFact(self._name(found.ifindex), found.interface)
@@ -99,7 +104,8 @@ class _Look:
             forwarding=tuple(self._forwarding(matter, macs)),
             sysctls=dict(_sysctls()),
             nft=None if nft is None else tuple(map(_nft, nft)),
-            told=self._told(run_dir, asked),
+            told=None if told is None else tuple(path for each in told for path in each.paths),
+            tellers=tuple(dict.fromkeys(a for each in told or () for a in each.tellers_of_pool)),
             daemons={daemon: _daemon(run_dir, daemon) for daemon in DAEMONS},
             unseen=tuple(self._unseen),
         )
@@ -115,9 +121,9 @@ class _Look:
             self._unseen.append(f"{what}: {error}")
             return otherwise
 
-    def _matter(self, lookups: Iterable[LookupFact]) -> Iterator[Link]:
-        """The host's own links, and of the pods' those that a lookup or a covering route names."""
-        named = {found.entered_by for found in lookups}
+    def _matter(self, lookups: Iterable[LookupFact], links: Iterable[str]) -> Iterator[Link]:
+        """The host's own links, and of the pods' those that are asked about or that a lookup names."""
+        named = {found.entered_by for found in lookups} | set(links)
         named |= {hop.link for found in lookups if found.route for hop in found.route.hops}
         return (
             link
@@ -139,6 +145,7 @@ class _Look:
         for source, destination in asked.flows:
             route = plain[source].route
             pods = {hop.link for hop in route.hops} if route is not None else set()
+            pods |= set(asked.links)
             veths = [
                 each
                 for each in self._links
@@ -199,12 +206,12 @@ class _Look:
                 name = self._name(found.ifindex)
                 yield ForwardingFact(name, found.mac, found.far_end, found.state)
 
-    def _told(self, run_dir: str, asked: Asked) -> tuple[ToldFact, ...] | None:
+    def _told(self, run_dir: str, asked: Asked) -> list[Told] | None:
         ends = dict.fromkeys(end for flow in asked.flows for end in flow)
-        nothing: tuple[ToldFact, ...] | None = None
+        nothing: list[Told] | None = None
         return self._try(
             "paths of BGP peers",
-            lambda: tuple(each for end in ends for each in bgp_question.ask(run_dir, end)),
+            lambda: [bgp_question.ask(run_dir, end) for end in ends],
             nothing,
         )
 
@@ -249,8 +256,8 @@ def _kind(kind: RouteKind) -> str:
     return kind.name.lower()
 
 
-def _nft(table: NftTable) -> NftTableFact:
-    return NftTableFact(table.family, table.name, table.chains, table.sets)
+def _nft(table: SeenTable) -> NftTableFact:
+    return NftTableFact(table.family, table.name, table.chains, table.sets, table.rules)
 
 
 def _sysctls() -> Iterator[tuple[str, int]]:

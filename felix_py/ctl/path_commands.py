@@ -20,6 +20,7 @@ def facts(
     context: typer.Context,
     flow: Annotated[list[str] | None, typer.Option(help="FROM,TO: a packet; repeatable")] = None,
     about: Annotated[list[str] | None, typer.Option(help="an address; repeatable")] = None,
+    link: Annotated[list[str] | None, typer.Option(help="a pod's link; repeatable")] = None,
     form: PlainOutput = output.PlainForm.TABLE,
 ) -> None:
     """What this node's kernel and daemons hold, also of packets and addresses named."""
@@ -30,9 +31,10 @@ def facts(
     asked = Asked(
         tuple((source, destination) for source, destination in pairs),
         tuple(map(_address, about or [])),
+        tuple(link or []),
     )
     session = context.obj
-    found = node_facts.collect(session.node_name(), session.settings().node.run_dir, asked)
+    found = node_facts.collect(session.node_name(), session.settings().node, asked)
     if form is output.PlainForm.JSON:
         sys.stdout.write(encode(found).decode() + "\n")
     else:

@@ -121,4 +121,5 @@ class Remote:
 def arguments_of(asked: Asked) -> list[str]:
     """What is asked, as the arguments of `felixctl facts`."""
     flows = [f"--flow={source},{destination}" for source, destination in asked.flows]
-    return [*flows, *(f"--about={address}" for address in asked.about)]
+    about = [f"--about={address}" for address in asked.about]
+    return [*flows, *about, *(f"--link={link}" for link in asked.links)]

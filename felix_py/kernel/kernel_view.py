@@ -7,6 +7,7 @@ takes, neighbours, forwarding entries, tunnels' parameters, nftables' tables.
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -28,8 +29,8 @@ from felix_py.kernel.netlink_wire import NetlinkSocket
 from felix_py.kernel.route_lookup import Match, Question, lookup_request, read_match
 from felix_py.kernel.tunnel_dump import TunnelDetail, read_tunnel
 
-NFT_GETTABLE, NFT_GETCHAIN, NFT_GETSET = 0x0A01, 0x0A04, 0x0A0A
-"""NFNL_SUBSYS_NFTABLES << 8 with NFT_MSG_GETTABLE, _GETCHAIN, _GETSET (nf_tables.h)."""
+NFT_GETTABLE, NFT_GETCHAIN, NFT_GETRULE, NFT_GETSET = 0x0A01, 0x0A04, 0x0A07, 0x0A0A
+"""NFNL_SUBSYS_NFTABLES << 8 with NFT_MSG_GETTABLE, _GETCHAIN, _GETRULE, _GETSET (nf_tables.h)."""
 NFTA_TABLE, NFTA_CHAIN_NAME, NFTA_SET_NAME = 1, 3, 2
 NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 NFT_BODY = 16 + 4
@@ -37,13 +38,14 @@ NFT_BODY = 16 + 4
 
 
 @dataclass(frozen=True, slots=True)
-class NftTable:
-    """A table of nftables with the names of its chains and sets."""
+class SeenTable:
+    """A table of nftables with the names of its chains and sets, and how many rules it has."""
 
     family: str
     name: str
     chains: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
+    rules: int = 0
 
 
 class KernelView:
@@ -87,7 +89,7 @@ class KernelView:
         found = self._route.dump("list tunnels", link_dump_request(), read_tunnel)
         return {detail.index: detail for detail in found}
 
-    def nft_tables(self) -> tuple[NftTable, ...]:
+    def nft_tables(self) -> tuple[SeenTable, ...]:
         """The tables of nftables. Raises KernelRefused: no privilege, or no nftables here."""
         try:
             with entered_by_name(self._netns):
@@ -98,8 +100,15 @@ class KernelView:
             tables = _names(opened, NFT_GETTABLE, (NFTA_TABLE,))
             chains = _names(opened, NFT_GETCHAIN, (NFTA_TABLE, NFTA_CHAIN_NAME))
             sets = _names(opened, NFT_GETSET, (NFTA_TABLE, NFTA_SET_NAME))
+            rules = Counter(_names(opened, NFT_GETRULE, (NFTA_TABLE,)))
         return tuple(
-            NftTable(family, name, _of(chains, family, name), _of(sets, family, name))
+            SeenTable(
+                family,
+                name,
+                _of(chains, family, name),
+                _of(sets, family, name),
+                rules[family, name],
+            )
             for family, name in sorted(tables)
         )
 

@@ -141,6 +141,7 @@ class NftTableFact(_Fact, frozen=True):
     name: str
     chains: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
+    rules: int = 0
 
 
 class ToldFact(_Fact, frozen=True):
@@ -170,11 +171,12 @@ class NodeFacts(_Fact, frozen=True):
     unseen: what could not be looked at, and why. routes: of the main table, those that cover an
     address that was asked about. neighbours, forwarding: those that matter to these addresses.
     nft: None where it could not be read. told: paths to the ends of flows; None: the BGP agent was not
-    asked, or did not answer.
+    asked, or did not answer. tellers: peers that told any prefix of the pools these ends are in.
     """
 
     node: str
     version: str = ""
+    backend: str = "bgp"
     links: tuple[LinkFact, ...] = ()
     addresses: tuple[AddressFact, ...] = ()
     lookups: tuple[LookupFact, ...] = ()
@@ -184,6 +186,7 @@ class NodeFacts(_Fact, frozen=True):
     sysctls: Mapping[str, int] = {}
     nft: tuple[NftTableFact, ...] | None = None
     told: tuple[ToldFact, ...] | None = None
+    tellers: tuple[IPAddress, ...] = ()
     daemons: Mapping[str, DaemonFact] = {}
     unseen: tuple[str, ...] = ()
 
@@ -206,10 +209,11 @@ class NodeFacts(_Fact, frozen=True):
 
 
 class Asked(_Fact, frozen=True):
-    """What facts are to be about: packets (from, to), and further addresses."""
+    """What facts are to be about: packets (from, to), further addresses, pods' links by name."""
 
     flows: tuple[tuple[IPAddress, IPAddress], ...] = ()
     about: tuple[IPAddress, ...] = ()
+    links: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
@@ -227,11 +231,18 @@ def decode(text: bytes) -> NodeFacts:
     return msgspec.json.decode(text, type=NodeFacts, dec_hook=_parsed)
 
 
-def told_from(about: IPAddress, paths: object) -> tuple[ToldFact, ...]:
-    """The BGP agent's answer about an address. Raises ValueError."""
-    given = paths if isinstance(paths, list) else []
-    whole = [{**path, "about": str(about)} for path in given if isinstance(path, dict)]
-    return msgspec.convert(whole, tuple[ToldFact, ...], dec_hook=_parsed)
+class Told(_Fact, frozen=True):
+    """The BGP agent's answer about an address (bgp/told.py)."""
+
+    paths: tuple[ToldFact, ...]
+    tellers_of_pool: tuple[IPAddress, ...] = ()
+
+
+def told_from(about: IPAddress, answer: Mapping[str, Any]) -> Told:
+    """The BGP agent's answer, typed. Raises ValueError."""
+    paths = answer.get("paths")
+    whole = [{**each, "about": str(about)} for each in paths or () if isinstance(each, dict)]
+    return msgspec.convert({**answer, "paths": whole}, Told, dec_hook=_parsed)
 
 
 def _parsed(kind: type, value: object) -> object:

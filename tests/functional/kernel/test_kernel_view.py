@@ -96,7 +96,8 @@ def test_a_vxlan_device_tells_its_parameters_and_its_forwarding_entries(router: 
 
 def test_tables_of_nftables_are_named_with_their_chains_and_sets(router: str) -> None:
     netns.run(router, "nft", "add table inet t; add chain inet t c; add set inet t s {type mark;}")
+    netns.run(router, "nft", "add rule inet t c counter; add rule inet t c drop")
     netns.run(router, "nft", "add table ip t")
     with KernelView(router) as view:
-        found = {(t.family, t.name): (t.chains, t.sets) for t in view.nft_tables()}
-    assert found == {("inet", "t"): (("c",), ("s",)), ("ip", "t"): ((), ())}
+        found = {(t.family, t.name): (t.chains, t.sets, t.rules) for t in view.nft_tables()}
+    assert found == {("inet", "t"): (("c",), ("s",), 2), ("ip", "t"): ((), (), 0)}

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from bgp.calc.learned_routes import Decision, Refusal
 from bgp.door import MAX_WAITING, Answer, Door, Question, Questions
 from bgp.model import IPNetwork, PathsReceived, PeerUp
 from bgp.rib_in import RibIn
-from bgp.told import told
+from bgp.told import tellers, told
 from felix_py.ctl import bgp_question
 from tests.support.bgp_cluster import path, peering
 
@@ -77,7 +77,7 @@ def test_felixctl_gets_the_loops_answer(tmp_path: Path) -> None:
     with door(
         tmp_path, lambda question: {"paths": [TOLD] if str(question.address) else []}
     ) as file:
-        [found] = bgp_question.ask(str(tmp_path), ip_address("10.244.2.7"))
+        [found] = bgp_question.ask(str(tmp_path), ip_address("10.244.2.7")).paths
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert (found.peer, found.source, found.used) == (ip_address("10.0.0.9"), "BGPPeer tor", True)
     assert found.about == ip_address("10.244.2.7")
@@ -89,7 +89,7 @@ def test_a_caller_that_asks_nonsense_is_told_so_and_disturbs_nobody(tmp_path: Pa
             caller.connect(str(file))
             caller.sendall(b"who goes there\n")
             assert json.loads(caller.recv(1000)) == {"error": "ask for an address"}
-        assert bgp_question.ask(str(tmp_path), ip_address("10.244.2.7")) == ()
+        assert bgp_question.ask(str(tmp_path), ip_address("10.244.2.7")).paths == ()
 
 
 def test_an_answer_of_another_shape_is_no_answer(tmp_path: Path) -> None:
@@ -130,3 +130,6 @@ def test_every_covering_path_is_told_with_what_became_of_it() -> None:
         ("10.244.2.0/26", "10.0.0.9", True, ""),
         ("10.244.0.0/16", "10.0.0.3", False, "our own AS in the AS_PATH"),
     ]
+    assert tellers(ip_network("10.244.0.0/16"), rib) == ["10.0.0.9", "10.0.0.3"]
+    assert tellers(ip_network("10.244.0.0/20"), rib) == ["10.0.0.9"]
+    assert tellers(None, rib) == []
