@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from felix_py.ctl import explain as explain_verb
 from felix_py.ctl import node_facts, output
 from felix_py.ctl.calc.facts import Asked, NodeFacts, encode
 from felix_py.ctl.errors import CommandError
@@ -41,9 +42,26 @@ def facts(
         _show(found)
 
 
+def explain(  # noqa: PLR0913  the options of a command
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="POD")],
+    destination: Annotated[str, typer.Argument(metavar="POD|IP")],
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="of pods by name")] = "",
+    via: Annotated[str, typer.Option(help='how to reach other nodes: "ssh {node}"')] = "",
+    form: PlainOutput = output.PlainForm.TABLE,
+    *,
+    ipv6: Annotated[bool, typer.Option("-6", help="IPv6, where pods have both")] = False,
+) -> None:
+    """Walk a packet's way there and back; exit status 2 when something is wrong, which is named."""
+    question = explain_verb.Question(source, destination, namespace, 6 if ipv6 else 0)
+    if not explain_verb.explain(context.obj, question, via, form):
+        raise typer.Exit(output.SOMETHING_IS_WRONG)
+
+
 def register(app: typer.Typer) -> None:
     """Add them to felixctl."""
     app.command("facts")(facts)
+    app.command("explain")(explain)
 
 
 def _address(text: str) -> IPAddress:
