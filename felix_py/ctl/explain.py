@@ -162,8 +162,13 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _show(found: Explanation) -> None:
     print(f"{found.source} to {found.destination}: {found.kind}\n")
-    headings = ("", "WHERE", "STEP", "IN THE KERNEL", "OWNER IN ETCD")
-    output.table(headings, (_row(found, step) for step in found.steps))
+    width = max(len(step.where) for step in found.steps)
+    for step in found.steps:
+        mark = "!" if step.finding is not None else "?" if step.note else " "
+        print(f"{mark} {step.where:<{width}}  {step.what}")
+        for label, text in (("kernel", step.kernel), ("owner", step.owner)):
+            if text:
+                print(f"  {'':<{width}}    {label}: {text}")
     print()
     for note in dict.fromkeys(step.note for step in found.steps if step.note):
         print(f"? {note}")
@@ -171,17 +176,12 @@ def _show(found: Explanation) -> None:
         print(line)
 
 
-def _row(found: Explanation, step: Step) -> tuple[str, ...]:
-    mark = "!" if step is found.fault else "?" if step.note else ""
-    return mark, step.where, step.what, step.kernel or "-", step.owner or "-"
-
-
 def _verdict(found: Explanation) -> Iterator[str]:
     step = found.fault
     if step is None or step.finding is None:
         yield "nothing is wrong with what was seen"
         return
-    yield f"! {step.finding.fault.value}: {step.finding.text}"
+    yield f"! {step.where}: {step.finding.fault.value}: {step.finding.text}"
     yield f"  what to do: {step.finding.remedy}"
     if not step.finding.breaks:
-        yield "  packets are carried all the same, if they are small"
+        yield "  packets get through all the same, or most of them"

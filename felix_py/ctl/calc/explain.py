@@ -30,6 +30,9 @@ def explain(world: World, source: End, end: End) -> Explanation:
     steps = [path_ends.whose(world, source)]
     if source.endpoint is not None:
         steps.append(path_ends.veth(near, source))
+    if end.node is None and end.pool is not None:
+        steps.append(path_ends.whose(world, end))
+        return Explanation(source.title, end.title, "nobody", tuple(steps))
     if end.node is None:
         steps += _outside(world, near, source, end)
         return Explanation(source.title, end.title, "outside", tuple(steps))

@@ -26,7 +26,10 @@ def told(near: Side, end: End, taken: Taken) -> Step | None:
         note = "which peer told is not known: the bgp agent did not answer"
         return Step(near.name, what, "", "", _down_peer(near, ()), note)
     used = [path for path in paths if path.used]
-    names = ", ".join(f"{path.peer} ({path.source})" for path in used)
+    states = {session.get("peer"): session.get("state") for session in near.sessions()}
+    names = ", ".join(
+        f"{path.peer} ({path.source}), session {states.get(str(path.peer), '?')}" for path in used
+    )
     finding = first((_gateway_knows(near, paths, taken), _down_peer(near, used)))
     hops = ", ".join(sorted({str(path.next_hop) for path in used}))
     kernel = f"next hop {hops}" if used else "no peer tells it any more"

@@ -166,6 +166,6 @@ def judged(side: Side, known: NeighbourFact, mac: str, whose_mac: str) -> Findin
 def _link_text(link: LinkFact) -> str:
     on = "up" if link.up else "down"
     return (
-        f"link {link.name} {on} mtu {link.mtu} alias {link.alias or '-'} "
-        f"rp_filter {link.rp_filter} forwarding {int(bool(link.forwarding4))}"
+        f"link {link.name} {on} mtu {link.mtu} rp_filter {link.rp_filter} "
+        f"forwarding {int(bool(link.forwarding4))} alias {link.alias or '-'}"
     )
