@@ -27,7 +27,7 @@ from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.settings import AgentSettings
 from bgp.speaker import Speaker
-from bgp.state import ACCEPT_PATIENCE_SECONDS, State, watched_prefixes
+from bgp.state import ACCEPT_PATIENCE_SECONDS, State, is_awaited, watched_prefixes
 from bgp.status import DAEMON, Identity
 from bgp.underlay import UnderlayReader
 from bgp.yielding import Yielding
@@ -38,6 +38,7 @@ from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import NodeName
+from felix_py.datastore.refill import Refill
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel.hints import Hints, KernelReader
@@ -95,7 +96,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         mailbox,
         history,
         clock,
-        patience_seconds=ACCEPT_PATIENCE_SECONDS,
+        refill=Refill(ACCEPT_PATIENCE_SECONDS, is_awaited),
         reading=concern.of_node(me),
     )
     supervisor.add("syncer", syncer.run)

@@ -56,8 +56,14 @@ _WATCHED_KINDS = (
 
 
 ACCEPT_PATIENCE_SECONDS = 2.0
-"""After an operator accepted a store that went back: so long for felix and the CNI servers to put nodes,
-blocks and endpoints back into it. Before that it would have us withdraw what lives."""
+"""After an operator accepted a store that went back: so long at the least for felix and the CNI servers
+to put nodes, blocks and endpoints back into it. Before that it would have us withdraw what lives."""
+
+
+def is_awaited(path: str) -> bool:
+    """What must be back before that store is followed, where it was known before: nodes, for without
+    them sessions would end, and this node's endpoints, with which the CNI server brings blocks."""
+    return path.startswith((kind_prefix(Kind.NODE), kind_prefix(Kind.WORKLOAD_ENDPOINT)))
 
 
 def watched_prefixes(node: NodeName) -> tuple[str, ...]:

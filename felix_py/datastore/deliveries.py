@@ -32,6 +32,11 @@ class Deliveries:
         """True from `forget_revisions` to the next `replace`."""
         return self._forgotten
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The keys that stood, as far as was delivered."""
+        return tuple(self._revisions)
+
     def older_than_delivered(self, items: Sequence[KeyValue]) -> str | None:
         """A key that now stands at a lower revision than the one delivered; None: no such key."""
         if self._forgotten:

@@ -31,6 +31,7 @@ from felix_py.datastore.errors import (
 )
 from felix_py.datastore.history import History
 from felix_py.datastore.identity import ACCEPTED, CLUSTER, Frozen, Identity, identity_of
+from felix_py.datastore.refill import Refill
 from felix_py.datastore.store import EventBatch, KeyValue, Store, Watch
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.metrics import STORE_FROZEN, STORE_RELISTS
@@ -59,13 +60,12 @@ class Syncer:
         history: History,
         clock: Clock,
         *,
-        patience_seconds: float = 0.0,
+        refill: Refill | None = None,
         reading: Reading = everything,
     ) -> None:
         """reading: what of all that lies under the prefixes is delivered; all of it shows the store's age.
-        patience_seconds: how long after a store was accepted it is left alone, so that others put
-        back into it what only they know before this daemon decides on it."""
-        self._patience_seconds = patience_seconds
+        refill: after a store was accepted, what is waited for before this daemon follows it."""
+        self._refill = refill or Refill()
         self._store = store
         self._prefixes = _disjoint((*prefixes, CLUSTER.path, ACCEPTED))
         self._sink = sink
@@ -260,7 +260,7 @@ class Syncer:
                 ):
                     break
         if self._delivered.forgotten:
-            stop.wait(self._patience_seconds)
+            self._refill.wait(self._store, self._delivered.paths, self._clock, stop)
         log.info("store will be listed again", was_frozen=reason)
 
     def _disconnected(self, error: Exception, stop: threading.Event) -> None:

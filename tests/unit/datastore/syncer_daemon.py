@@ -14,6 +14,7 @@ from felix_py.datastore.history import History
 from felix_py.datastore.keys import IPAM, RESOURCES, Key, ResourceKey
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.model import Kind
+from felix_py.datastore.refill import Refill
 from felix_py.datastore.syncer import Syncer
 from felix_py.runtime.clock import SystemClock
 
@@ -36,7 +37,7 @@ def pool_text(cidr: str) -> bytes:
 class Daemon:
     """A syncer's thread and what its mailbox said so far."""
 
-    def __init__(self, store: MemoryStore, run_dir: Path, *, patience_seconds: float = 0.0) -> None:
+    def __init__(self, store: MemoryStore, run_dir: Path, *, refill: Refill | None = None) -> None:
         self.mailbox: SyncMailbox = SyncMailbox()
         self.values: dict[Key, Change] = {}
         self.states: list[StoreState] = []
@@ -49,7 +50,7 @@ class Daemon:
             self.mailbox,
             history,
             SystemClock(),
-            patience_seconds=patience_seconds,
+            refill=refill,
         )
         self._thread = threading.Thread(target=self.syncer.run, args=(self._stop,))
 

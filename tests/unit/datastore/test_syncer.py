@@ -11,6 +11,7 @@ from felix_py.datastore import syncer as syncer_module
 from felix_py.datastore.identity import ACCEPTED, CLUSTER, accept_document
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.model import IPPool
+from felix_py.datastore.refill import Refill
 from tests.unit.datastore.syncer_daemon import Daemon, cluster, pool, pool_text
 
 
@@ -304,7 +305,7 @@ def test_what_was_seen_last_is_missed_after_a_restart(store: MemoryStore, tmp_pa
 def test_after_an_accept_the_store_is_left_alone_for_a_while(
     store: MemoryStore, tmp_path: Path
 ) -> None:
-    with Daemon(store, tmp_path, patience_seconds=0.5) as daemon:
+    with Daemon(store, tmp_path, refill=Refill(0.5)) as daemon:
         daemon.until(lambda d: d.state.may_act)
         store.wipe()
         store.put(CLUSTER.path, cluster())
@@ -317,3 +318,24 @@ def test_after_an_accept_the_store_is_left_alone_for_a_while(
         daemon.until(lambda d: d.state.may_act)
         assert len(daemon.states) == before + 1
         assert daemon.holds(pool("a"))
+
+
+def test_after_an_accept_the_store_is_followed_when_what_is_awaited_is_back(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    awaited, other = pool("a"), pool("b")
+    for each, cidr in ((awaited, "10.0.0.0/16"), (other, "10.1.0.0/16")):
+        store.put(each.path, pool_text(cidr))
+    with Daemon(store, tmp_path, refill=Refill(awaited=awaited.path.__eq__)) as daemon:
+        daemon.until(lambda d: d.state.may_act)
+        store.wipe()
+        store.put(CLUSTER.path, cluster())
+        daemon.until(lambda d: d.state.frozen is not None)
+        accept(store)
+        daemon.settle(1.5)
+        assert daemon.state.frozen is not None
+        assert daemon.holds(awaited)
+        store.put(awaited.path, pool_text("10.0.0.0/16"))
+        daemon.until(lambda d: d.state.may_act)
+        assert daemon.holds(awaited)
+        daemon.until(lambda d: not d.holds(other))
