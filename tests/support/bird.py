@@ -44,6 +44,21 @@ def untouched(before: Mapping[str, BirdRoute], after: Mapping[str, BirdRoute]) -
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Since:
+    """An instant as BIRD prints it, in seconds of the day: equal within its jitter."""
+
+    seconds: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Since) and (
+            abs(self.seconds - other.seconds) < SINCE_JITTER_SECONDS
+        )
+
+    def __hash__(self) -> int:
+        return 0
+
+
 def _seconds(text: str) -> float:
     """`11:53:10.624` as seconds of the day."""
     hours, minutes, seconds = text.split(":")
@@ -133,13 +148,13 @@ class Bird:
         """Whether this BGP protocol's session is up."""
         return "Established" in self.ask("show", "protocols", protocol)
 
-    def since(self, protocol: str) -> str:
-        """The time of the protocol's last change, as BIRD prints it: equal means no flap."""
+    def since(self, protocol: str) -> Since:
+        """The time of the protocol's last change: equal means no flap."""
         for line in self.ask("show", "protocols", protocol).splitlines():
             words = line.split()
             if words and words[0] == protocol:
-                return words[4]
-        return ""
+                return Since(_seconds(words[4]))
+        return Since(0.0)
 
     def routes(self, *words: str) -> dict[str, BirdRoute]:
         """The best route per prefix, `words` narrow it as in `show route ... all`."""

@@ -41,7 +41,8 @@ def until_error(watch: Watch) -> None:
 
 
 def fill(store: EtcdStore) -> None:
-    for number in range(200):
+    """Twenty megabytes: etcd learns its own size when it writes to disk, every 100 ms."""
+    for number in range(2000):
         put(store, f"/calico/{number}", b"x" * 10_000)
 
 
