@@ -10,7 +10,10 @@ from functools import partial
 import structlog
 
 from felix_py.agent import status
+from felix_py.agent.calc.node_object import Published
 from felix_py.agent.loop import Loop, Managers, Outlets
+from felix_py.agent.managers.filter import FilterManager
+from felix_py.agent.managers.forwarding import Forwarding
 from felix_py.agent.managers.host import HostManager
 from felix_py.agent.managers.links import LinkManager
 from felix_py.agent.managers.mtu import MtuManager
@@ -30,8 +33,13 @@ from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel import mtu_file, pod_records
+from felix_py.kernel.conntrack import forget_untranslated
 from felix_py.kernel.hints import Hints, KernelReader
+from felix_py.kernel.iptables_legacy import IptablesLegacy
 from felix_py.kernel.link_settings import LinkSettingsDriver
+from felix_py.kernel.nft_command import NftCommand
+from felix_py.kernel.nft_monitor import GenerationSocket, NftReader
+from felix_py.kernel.nft_table import NftTables
 from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_table import RouteTable, prefixes_of
@@ -78,9 +86,11 @@ def _assemble(
     hints = Hints()
     # Learned routes are the other agent's and come by the ten thousand.
     reader = KernelReader(kernel, hints, mailbox.wake, frozenset({BGP.route_protocol}))
+    nft_reader = NftReader(mailbox.wake)
     history = History(run_dir, status.DAEMON)
     reporter = Reporter(store, me, StatusBoard(store, me, status.DAEMON), clock)
     tunnel_links = resources.enter_context(NetlinkTunnelLinks())
+    packets = _filter(nft_reader, resources)
     tunnels = TunnelManager(tunnel_links, lambda: kernel.read_settings("all").rp_filter or 0)
     loop = Loop(
         mailbox,
@@ -90,14 +100,14 @@ def _assemble(
             RouteManager(RouteTable(kernel, FELIX), lambda at: prefixes_of(kernel, BGP, at)),
             LinkManager(kernel, LinkSettingsDriver(kernel)),
             HostManager(kernel),
-            (MtuManager(partial(mtu_file.write, state_dir), records), tunnels),
+            (packets, MtuManager(partial(mtu_file.write, state_dir), records), tunnels),
         ),
         Outlets(
             reporter,
             lambda document: status_file.write(run_dir, status.DAEMON, document),
             _identity(me, clock),
             lambda: history.guid,
-            lambda: tunnels.published,
+            lambda: tunnels.published if packets.senders_stand else Published(),
         ),
         how,
         state=State(me, Backend(settings.node.backend)),
@@ -111,11 +121,23 @@ def _assemble(
     )
     supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", reader.run)
+    supervisor.add("nftables", nft_reader.run)
     supervisor.add("loop", loop.run)
     supervisor.add("reporter", reporter.run)
     period = settings.datastore.compaction_seconds
     supervisor.add("compactor", Compactor(store, period, lambda: not history.doubt).run)
     return supervisor
+
+
+def _filter(reader: NftReader, resources: ExitStack) -> FilterManager:
+    generation, nft = GenerationSocket(), NftCommand()
+    resources.callback(generation.close)
+    return FilterManager(
+        NftTables(nft, generation.read),
+        reader.take,
+        Forwarding(nft, IptablesLegacy()),
+        forget_untranslated,
+    )
 
 
 def _identity(me: NodeName, clock: SystemClock) -> status.Identity:

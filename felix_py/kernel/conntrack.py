@@ -7,7 +7,7 @@ address meanwhile. Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -30,7 +30,8 @@ CT_GET, CT_DELETE = 0x0101, 0x0102
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ID, CTA_ZONE, CTA_FILTER = 1, 2, 12, 18, 25
 DIRECTIONS = (CTA_TUPLE_ORIG, CTA_TUPLE_REPLY)
 CTA_TUPLE_IP = 1
-CTA_IP_V4_SRC, CTA_IP_V6_SRC = 1, 3
+CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
+SOURCE_AND_DESTINATION = {4: (CTA_IP_V4_SRC, CTA_IP_V4_DST), 6: (CTA_IP_V6_SRC, CTA_IP_V6_DST)}
 CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
 FILTER_IP_SRC = U32.pack(1)
 HEADER_BYTES = 16 + 4
@@ -64,6 +65,42 @@ def forget_connections(addresses: Sequence[IPAddress]) -> None:
             _forget(opened, [one for one in addresses if one.version == version], tracked)
 
 
+def forget_untranslated(version: int, due: Callable[[bytes, bytes], bool]) -> int:
+    """Delete the entries whose answers go to the very source, where `due(source, destination)`, both
+    packed, says that it should have been translated; how many those were.
+
+    The destination is the one the packets really went to. One pass over everything; some 5 us for
+    each entry. Raises KernelRefused; a kernel without conntrack has nothing to forget.
+    """
+    if _count() == 0:
+        return 0
+    source, destination = SOURCE_AND_DESTINATION[version]
+
+    def read(data: bytes, start: int, end: int) -> bytes | None:
+        found = dict(attributes(data[start:end], HEADER_BYTES))
+        sender = _address_in(found.get(CTA_TUPLE_ORIG, b""), source)
+        reply = found.get(CTA_TUPLE_REPLY, b"")
+        if sender is None or _address_in(reply, destination) != sender:
+            return None
+        target = _address_in(reply, source)
+        return _name(found) if target is not None and due(sender, target) else None
+
+    try:
+        with NetlinkSocket(NETLINK_NETFILTER, strict=False) as opened:
+            body = _nfgenmsg(FAMILY[version])
+            names = opened.dump("list connections", Message(CT_GET, 0, body), read)
+            _delete(opened, version, names)
+    except OSError as error:
+        if error.errno in NO_CONNTRACK:
+            return 0
+        raise KernelRefused("open conntrack", error.errno or errno.EIO) from error
+    except KernelRefused as refused:
+        if refused.errno in NO_CONNTRACK:
+            return 0
+        raise
+    return len(names)
+
+
 def _count() -> int:
     """How many entries the thread's namespace has; unknown counts as very many."""
     try:
@@ -83,8 +120,12 @@ def _forget(opened: NetlinkSocket, addresses: Sequence[IPAddress], tracked: int)
         if refused.errno in NO_CONNTRACK:
             return
         raise
+    _delete(opened, version, found)
+
+
+def _delete(opened: NetlinkSocket, version: int, names: Iterable[bytes]) -> None:
     head = _nfgenmsg(FAMILY[version])
-    messages = [Message(CT_DELETE, 0, head + entry) for entry in found]
+    messages = [Message(CT_DELETE, 0, head + name) for name in names]
     for refusal in opened.request(messages) if messages else ():
         if refusal is not None and refusal.errno != errno.ENOENT:
             raise KernelRefused("forget connections", refusal.errno, refusal.why)
@@ -99,7 +140,7 @@ def _look_through(opened: NetlinkSocket, addresses: Sequence[IPAddress]) -> list
         if not any(data.find(packed, start, end) >= 0 for packed in wanted):
             return None
         found = dict(attributes(data[start:end], HEADER_BYTES))
-        sources = {_source_in(found.get(kind, b""), source) for kind in DIRECTIONS}
+        sources = {_address_in(found.get(kind, b""), source) for kind in DIRECTIONS}
         return None if wanted.isdisjoint(sources) else _name(found)
 
     body = _nfgenmsg(FAMILY[addresses[0].version])
@@ -126,7 +167,7 @@ def _entries(opened: NetlinkSocket, address: IPAddress, direction: int) -> list[
 
     def read(data: bytes, start: int, end: int) -> bytes | None:
         found = dict(attributes(data[start:end], HEADER_BYTES))
-        if _source_in(found.get(direction, b""), CTA_IP_V4_SRC) != address.packed:
+        if _address_in(found.get(direction, b""), CTA_IP_V4_SRC) != address.packed:
             return None
         return _name(found)
 
@@ -137,9 +178,9 @@ def _source(address: IPAddress) -> int:
     return CTA_IP_V4_SRC if isinstance(address, IPv4Address) else CTA_IP_V6_SRC
 
 
-def _source_in(tuple_attributes: bytes, source: int) -> bytes | None:
+def _address_in(tuple_attributes: bytes, which: int) -> bytes | None:
     tuple_ip = dict(attributes(tuple_attributes, 0)).get(CTA_TUPLE_IP, b"")
-    return dict(attributes(tuple_ip, 0)).get(source)
+    return dict(attributes(tuple_ip, 0)).get(which)
 
 
 def _name(found: Mapping[int, bytes]) -> bytes:

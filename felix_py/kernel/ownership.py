@@ -38,3 +38,6 @@ class Owner:
 
 FELIX = Owner("felix", route_protocol=80, metric=1024)
 BGP = Owner("bgp", route_protocol=81, metric=1025)
+
+NFT_TABLE = "felix-py"
+"""The name of our nftables tables, and the comment of our rules in others' forward chains."""
