@@ -61,7 +61,7 @@ def _leg(world: World, near: Side, source: End, far: Side, end: End) -> tuple[li
     taken = path_route.leave(world, near, source, end, entered_by)
     steps = [taken.step]
     between = (
-        path_between.told(near, end, taken),
+        path_between.told(near, far, end, taken),
         path_between.node_addresses(world, near, far, end),
         path_tunnel.tunnel(near, far, end, taken),
         path_between.next_hop(near, far, end, taken),

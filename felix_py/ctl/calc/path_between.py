@@ -15,7 +15,7 @@ from felix_py.datastore.model import EncapMode, IPAddress
 from felix_py.kernel.ownership import BGP
 
 
-def told(near: Side, end: End, taken: Taken) -> Step | None:
+def told(near: Side, far: Side, end: End, taken: Taken) -> Step | None:
     """Which BGP peers told of the way; only for routes that are BGP's."""
     route = taken.route
     if route is None or route.protocol != BGP.route_protocol:
@@ -30,7 +30,7 @@ def told(near: Side, end: End, taken: Taken) -> Step | None:
     names = ", ".join(
         f"{path.peer} ({path.source}), session {states.get(str(path.peer), '?')}" for path in used
     )
-    finding = first((_gateway_knows(near, paths, taken), _down_peer(near, used)))
+    finding = _gateway_knows(near, far, paths, taken) or _down_peer(near, used)
     hops = ", ".join(sorted({str(path.next_hop) for path in used}))
     kernel = f"next hop {hops}" if used else "no peer tells it any more"
     return Step(near.name, what, kernel, names, finding)
@@ -45,7 +45,9 @@ def _down_peer(near: Side, used: list[ToldFact] | tuple[ToldFact, ...]) -> Findi
     return None
 
 
-def _gateway_knows(near: Side, paths: tuple[ToldFact, ...], taken: Taken) -> Finding | None:
+def _gateway_knows(
+    near: Side, far: Side, paths: tuple[ToldFact, ...], taken: Taken
+) -> Finding | None:
     """The gateway is a router that tells us of pods, and of this one it does not know."""
     hop, facts = taken.hop, near.facts
     if hop is None or facts is None or hop.gateway is None:
@@ -55,6 +57,10 @@ def _gateway_knows(near: Side, paths: tuple[ToldFact, ...], taken: Taken) -> Fin
         return None
     if gateway in {path.peer for path in paths}:
         return None
+    for side in (near, far):
+        down = next((s for s in side.sessions() if s.get("state") != "up"), None)
+        if down is not None:
+            return path_missing.session_down(side, down)
     session = next((s for s in near.sessions() if s.get("peer") == str(gateway)), {})
     return Finding(
         Fault.FILTERED,
