@@ -26,7 +26,17 @@ from bench.figures import FILE_VARIABLE, Figure, encoded, read, table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-NAMES = ("routes", "veth", "cni", "endpoint_route", "bgp_learn", "memory", "lab_up", "edits")
+NAMES = (
+    "routes",
+    "veth",
+    "cni",
+    "endpoint_route",
+    "scale",
+    "bgp_learn",
+    "memory",
+    "lab_up",
+    "edits",
+)
 """In the order in which they run: the quick ones first."""
 MOST_SECONDS = 900.0
 """A benchmark that takes longer is ended and counts as failed."""

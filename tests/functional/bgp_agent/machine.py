@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tests.support import netns
 from tests.support.bgp_node import SYSTEM_PYTHON, BgpNode
@@ -24,6 +24,7 @@ RESOURCES = "/calico/resources/v3/projectcalico.org/"
 GUID = "5f0c1e5f0c1e5f0c1e5f0c1e5f0c1e5f"
 NODE = "node-1"
 START_SECONDS = 20.0
+T = TypeVar("T")
 
 
 class Machine:
@@ -182,6 +183,10 @@ class Machine:
     def raw(self, key: str, value: object) -> None:
         """Write any key."""
         self._inside.submit(self.etcd.put, key, json.dumps(value)).result()
+
+    def inside(self, function: Callable[[], T]) -> T:
+        """Call in the node's namespace, by the thread that owns etcd."""
+        return self._inside.submit(function).result()
 
     def delete(self, key: str) -> None:
         """Delete any key."""
