@@ -257,7 +257,7 @@ def _kind(kind: RouteKind) -> str:
 
 
 def _nft(table: SeenTable) -> NftTableFact:
-    return NftTableFact(table.family, table.name, table.chains, table.sets, table.rules)
+    return NftTableFact(table.family, table.name, dict(table.chains), table.sets)
 
 
 def _sysctls() -> Iterator[tuple[str, int]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from felix_py.kernel.conntrack import NETLINK_NETFILTER
@@ -31,7 +31,7 @@ from felix_py.kernel.tunnel_dump import TunnelDetail, read_tunnel
 
 NFT_GETTABLE, NFT_GETCHAIN, NFT_GETRULE, NFT_GETSET = 0x0A01, 0x0A04, 0x0A07, 0x0A0A
 """NFNL_SUBSYS_NFTABLES << 8 with NFT_MSG_GETTABLE, _GETCHAIN, _GETRULE, _GETSET (nf_tables.h)."""
-NFTA_TABLE, NFTA_CHAIN_NAME, NFTA_SET_NAME = 1, 3, 2
+NFTA_TABLE, NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_SET_NAME = 1, 3, 2, 2
 NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 NFT_BODY = 16 + 4
 """A netlink and an nfnetlink header: where the attributes start."""
@@ -39,13 +39,12 @@ NFT_BODY = 16 + 4
 
 @dataclass(frozen=True, slots=True)
 class SeenTable:
-    """A table of nftables with the names of its chains and sets, and how many rules it has."""
+    """A table of nftables: its chains with how many rules each has, and the names of its sets."""
 
     family: str
     name: str
-    chains: tuple[str, ...] = ()
+    chains: Mapping[str, int] = field(default_factory=dict)
     sets: tuple[str, ...] = ()
-    rules: int = 0
 
 
 class KernelView:
@@ -100,14 +99,13 @@ class KernelView:
             tables = _names(opened, NFT_GETTABLE, (NFTA_TABLE,))
             chains = _names(opened, NFT_GETCHAIN, (NFTA_TABLE, NFTA_CHAIN_NAME))
             sets = _names(opened, NFT_GETSET, (NFTA_TABLE, NFTA_SET_NAME))
-            rules = Counter(_names(opened, NFT_GETRULE, (NFTA_TABLE,)))
+            rules = Counter(_names(opened, NFT_GETRULE, (NFTA_TABLE, NFTA_RULE_CHAIN)))
         return tuple(
             SeenTable(
                 family,
                 name,
-                _of(chains, family, name),
+                {each: rules[family, name, each] for each in _of(chains, family, name)},
                 _of(sets, family, name),
-                rules[family, name],
             )
             for family, name in sorted(tables)
         )

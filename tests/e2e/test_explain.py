@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from felix_py.lab import faults, inventory
+from tests.e2e.conftest import Labs
 from tests.support.lab import Lab, eventually, in_netns
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -253,3 +254,68 @@ def test_an_address_that_two_endpoints_claim_is_named(lab: Lab) -> None:
         where = fault_of(lab, "pod-a1-1", "pod-b1-1")
         assert where == ("node-b1", "duplicate-address")
         assert fault_of(lab, "pod-b1-1", "pod-a1-1") == ("node-b1", "duplicate-address")
+
+
+def test_a_tunnel_that_this_kernel_cannot_make_is_named_with_its_module(lab: Lab) -> None:
+    key = "/calico/resources/v3/projectcalico.org/ippools/pods"
+    pool = lab.etcd(key)[key]
+    pool["spec"]["ipipMode"] = "Always"
+    with stored(lab, key, pool):
+        assert named(lab, "pod-a1-1", "pod-b1-1", "node-a1", "module-missing")
+        fault = explain(lab, "pod-a1-1", "pod-b1-1")["fault"]["fault"]
+        assert "modprobe ipip" in fault["do"], fault
+        assert pings(lab, "pod-a1-1", "pod-b1-1"), "it goes direct until both nodes can tunnel"
+
+
+@pytest.fixture
+def vxlan(labs: Labs) -> Iterator[Lab]:
+    """The topology with VXLAN across racks, NAT, and no BGP; healthy before and after."""
+    lab = labs.get("vxlan")
+    yield lab
+    faults.heal(lab.home, inventory.topology_that_is_up(lab.home))
+    assert eventually(lambda: fault_of(lab, "pod-a1-1", "pod-b1-1") is None, 60)
+
+
+INTERNET = "203.0.113.10"
+
+
+def test_a_healthy_tunnel_and_a_way_out_name_no_fault(vxlan: Lab) -> None:
+    pairs = [("pod-a1-1", where) for where in ("pod-b1-1", "pod-b2-1", "pod-a2-1", INTERNET)]
+    told = {pair: explain(vxlan, *pair) for pair in pairs}
+    assert {pair: each["fault"] for pair, each in told.items()} == dict.fromkeys(pairs)
+    assert told["pod-a1-1", "pod-b1-1"]["kind"] == "other node, vxlan tunnel"
+    assert told["pod-a1-1", "pod-a2-1"]["kind"].startswith("other node, next hop 10.10.1.12")
+    nat = next(
+        step for step in told["pod-a1-1", INTERNET]["steps"] if step["what"] == "natOutgoing"
+    )
+    assert nat["owner"] == "IPPool(pods)"
+    assert "inet felix-py" in nat["kernel"]
+
+
+def test_a_deleted_forwarding_entry_is_named(vxlan: Lab) -> None:
+    with held(vxlan, "node-a1", "felix"):
+        entries = json.loads(
+            vxlan.exec("node-a1", "bridge", "-j", "fdb", "show", "dev", "vxlan.calico")
+        )
+        far = next(entry for entry in entries if entry.get("dst") == "10.10.2.11")
+        gone = (far["mac"], "dev", "vxlan.calico", "dst", far["dst"])
+        vxlan.exec("node-a1", "bridge", "fdb", "del", *gone)
+        assert fault_of(vxlan, "pod-a1-1", "pod-b1-1") == ("node-a1", "fdb-entry")
+        assert not pings(vxlan, "pod-a1-1", "pod-b1-1")
+    assert eventually(lambda: pings(vxlan, "pod-a1-1", "pod-b1-1"), 40)
+
+
+def test_a_flushed_translation_is_named(vxlan: Lab) -> None:
+    with held(vxlan, "node-a1", "felix"):
+        vxlan.exec("node-a1", "nft", "delete", "table", "inet", "felix-py")
+        assert fault_of(vxlan, "pod-a1-1", INTERNET) == ("node-a1", "nat-missing")
+        assert fault_of(vxlan, "pod-a1-1", "pod-b1-1") is None, "pods are not translated"
+    assert eventually(lambda: fault_of(vxlan, "pod-a1-1", INTERNET) is None, 40)
+
+
+def test_a_prefix_by_which_a_node_seems_near_and_is_not_is_named(vxlan: Lab) -> None:
+    key = f"{NODES}node-a1"
+    node = vxlan.etcd(key)[key]
+    node["spec"]["bgp"]["ipv4Address"] = "10.10.1.11/16"
+    with stored(vxlan, key, node):
+        assert named(vxlan, "pod-a1-1", "pod-b1-1", "node-a1", "prefix-length")

@@ -15,8 +15,7 @@ from felix_py.ctl.calc import (
     path_route,
     path_tunnel,
 )
-from felix_py.ctl.calc.path import Explanation, Step, route_text
-from felix_py.ctl.calc.path_route import Taken
+from felix_py.ctl.calc.path import TUNNELS, Explanation, Step, Taken, route_text
 from felix_py.ctl.calc.world import End, Side, World
 from felix_py.datastore.model import NodeName
 
@@ -106,7 +105,7 @@ def _kind(taken: Taken, end: End) -> str:
     hop = taken.hop
     if hop is None:
         return "other node"
-    way = path_route.TUNNELS.get(hop.link)
+    way = TUNNELS.get(hop.link)
     if way is not None:
         return f"other node, {way.value} tunnel"
     gateway = f"next hop {hop.gateway}" if hop.gateway is not None else "on the link"

@@ -135,13 +135,12 @@ class ForwardingFact(_Fact, frozen=True):
 
 
 class NftTableFact(_Fact, frozen=True):
-    """A table of nftables."""
+    """A table of nftables. chains: how many rules each has."""
 
     family: str
     name: str
-    chains: tuple[str, ...] = ()
+    chains: Mapping[str, int] = {}
     sets: tuple[str, ...] = ()
-    rules: int = 0
 
 
 class ToldFact(_Fact, frozen=True):

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from felix_py.ctl.calc.facts import RouteFact
+from felix_py.ctl.calc.facts import HopFact, RouteFact
+from felix_py.datastore.calc.reachability import Way
+from felix_py.kernel.ownership import IPIP_LINK, VXLAN_LINKS
+
+TUNNELS = {IPIP_LINK: Way.IPIP, **dict.fromkeys(VXLAN_LINKS.values(), Way.VXLAN)}
+"""Tunnel devices by name."""
 
 
 class Fault(StrEnum):
@@ -67,6 +72,19 @@ class Step:
     owner: str = ""
     finding: Finding | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the kernel does with the packet: its route (None: dropped, or not seen) and first hop."""
+
+    step: Step
+    route: RouteFact | None = None
+
+    @property
+    def hop(self) -> HopFact | None:
+        """Where it goes."""
+        return self.route.hops[0] if self.route is not None and self.route.hops else None
 
 
 @dataclass(frozen=True, slots=True)

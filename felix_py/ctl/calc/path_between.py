@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from felix_py.ctl.calc import path_missing
 from felix_py.ctl.calc.facts import HopFact, LinkFact, RouteFact, ToldFact
-from felix_py.ctl.calc.path import Fault, Finding, Step, first, route_text
+from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken, first, route_text
 from felix_py.ctl.calc.path_ends import judged, unseen
-from felix_py.ctl.calc.path_route import TUNNELS, Taken
 from felix_py.ctl.calc.world import End, Side, World
 from felix_py.datastore.calc.reachability import address_of
 from felix_py.datastore.model import EncapMode, IPAddress

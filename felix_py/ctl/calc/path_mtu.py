@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from felix_py.ctl.calc.path import Fault, Finding, Step
-from felix_py.ctl.calc.path_route import TUNNELS, Taken
+from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken
 from felix_py.ctl.calc.world import End, Side
 from felix_py.datastore.calc.reachability import Way, address_of
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from felix_py.ctl.calc.path import Fault, Finding, Step, route_text
+from felix_py.ctl.calc.path import Fault, Finding, Step, Taken, route_text
 from felix_py.ctl.calc.path_ends import unseen
 from felix_py.ctl.calc.path_missing import peers_text
-from felix_py.ctl.calc.path_route import Taken, dropped
+from felix_py.ctl.calc.path_route import dropped
 from felix_py.ctl.calc.world import End, Side, World, addresses_of
 from felix_py.ctl.findings import texts
+from felix_py.kernel.ownership import NFT_TABLE
 
-NFT_TABLE = ("inet", "felix-py")
-"""The one table that felix writes (docs/ownership.md)."""
+NAT_CHAIN = "postrouting"
+"""Where felix's table translates (agent/calc/nat.py)."""
 
 
 def leave(near: Side, source: End, end: End, entered_by: str) -> Taken:
@@ -45,17 +46,18 @@ def translation(near: Side, source: End) -> Step:
     if near.facts is None or near.facts.nft is None:
         text = Step(step.where, step.what, "on", owner)
         return unseen(near, text) if near.facts is None else text
-    table = next((t for t in near.facts.nft if (t.family, t.name) == NFT_TABLE), None)
-    name = " ".join(NFT_TABLE)
-    if table is None or not table.rules:
-        gone = "is not there" if table is None else "has no rules"
+    table = next((t for t in near.facts.nft if (t.family, t.name) == ("inet", NFT_TABLE)), None)
+    name = f"inet {NFT_TABLE}"
+    rules = 0 if table is None else table.chains.get(NAT_CHAIN, 0)
+    if table is None or not rules:
+        gone = "is not there" if table is None else f"has no rules in its chain {NAT_CHAIN}"
         finding = Finding(
             Fault.NAT_MISSING,
             f"nftables' table {name} {gone} on {near.name}: the packet leaves with the pod's address",
             f"is felix running on {near.name}? It writes the table again within a second",
         )
         return Step(step.where, step.what, f"table {name} {gone}", owner, finding)
-    return Step(step.where, step.what, f"on: table {name}, {table.rules} rules", owner)
+    return Step(step.where, step.what, f"on: table {name}, chain {NAT_CHAIN}, rules {rules}", owner)
 
 
 def way_back(world: World, near: Side, source: End) -> Step:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 
-from felix_py.ctl.calc import path_missing
-from felix_py.ctl.calc.facts import HopFact, LookupFact, NodeFacts, RouteFact
-from felix_py.ctl.calc.path import Fault, Finding, Step, first, route_text
+from felix_py.ctl.calc import path_missing, path_tunnel
+from felix_py.ctl.calc.facts import LookupFact, NodeFacts, RouteFact
+from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken, first, route_text
 from felix_py.ctl.calc.path_ends import unseen
 from felix_py.ctl.calc.world import End, Side, World
 from felix_py.datastore.calc.reachability import Reach, Way, Writer
-from felix_py.kernel.ownership import BGP, FELIX, IPIP_LINK, LINK_PREFIX, VXLAN_LINKS
+from felix_py.kernel.ownership import BGP, FELIX, LINK_PREFIX
 
 SWALLOWED = frozenset({errno.EINVAL, errno.EXDEV})
 """A blackhole, the reverse path filter, or an address that cannot be: what is plain tells them apart."""
 NOWHERE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES})
 OWNERS = {FELIX.route_protocol: "felix", BGP.route_protocol: "the bgp agent"}
-TUNNELS = {IPIP_LINK: Way.IPIP, **dict.fromkeys(VXLAN_LINKS.values(), Way.VXLAN)}
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What the kernel does with the packet: its route (None: dropped, or not seen) and first hop."""
-
-    step: Step
-    route: RouteFact | None = None
-
-    @property
-    def hop(self) -> HopFact | None:
-        """Where it goes."""
-        return self.route.hops[0] if self.route is not None and self.route.hops else None
 
 
 def leave(world: World, near: Side, source: End, end: End, entered_by: str) -> Taken:
@@ -50,7 +35,13 @@ def leave(world: World, near: Side, source: End, end: End, entered_by: str) -> T
         return Taken(_known(step, route, None), route)
     if route is None or _too_wide(near, end, route):
         return _nothing(world, near, end, wanted, route, step)
-    finding = first((_other_way(wanted, route), _foreign(near, route), _not_as_asked(near, wanted)))
+    finding = first(
+        (
+            _other_way(wanted, route),
+            _foreign(near, route),
+            path_tunnel.not_standing(world, near, end, wanted),
+        )
+    )
     return Taken(_known(step, route, finding), route)
 
 
@@ -167,9 +158,8 @@ def _nothing(
     world: World, near: Side, end: End, wanted: Reach, route: RouteFact | None, step: Step
 ) -> Taken:
     """No route but perhaps the default route, where there should be one."""
-    finding = first(
-        (_module(near, wanted, broken=True), path_missing.why(world, near, end, wanted))
-    )
+    finding = path_tunnel.not_standing(world, near, end, wanted, breaks=True)
+    finding = finding or path_missing.why(world, near, end, wanted)
     known = "no route" if route is None else f"only {route_text(route)}"
     return Taken(Step(step.where, step.what, known, step.owner, finding))
 
@@ -211,23 +201,6 @@ def _foreign(near: Side, route: RouteFact) -> Finding | None:
         f"{near.name} takes {route_text(route)}, which is neither felix's nor the bgp agent's",
         "remove it, or give it a metric above 1025",
         breaks=False,
-    )
-
-
-def _not_as_asked(near: Side, wanted: Reach) -> Finding | None:
-    """Direct, because a tunnel that the pool asks for does not stand."""
-    return _module(near, wanted, broken=False)
-
-
-def _module(near: Side, wanted: Reach, *, broken: bool) -> Finding | None:
-    """The pool wants a tunnel that one of the two nodes has not published."""
-    if "has not published" not in wanted.reason:
-        return None
-    return Finding(
-        Fault.TUNNEL_MISSING,
-        f"{wanted.reason}, so {near.name} does not tunnel",
-        "felixctl status on that node says what keeps the tunnel from standing",
-        breaks=broken,
     )
 
 

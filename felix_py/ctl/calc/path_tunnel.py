@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from felix_py.ctl.calc.facts import LinkFact, NodeFacts
-from felix_py.ctl.calc.path import Fault, Finding, Step, first
+from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken, first
 from felix_py.ctl.calc.path_ends import judged
-from felix_py.ctl.calc.path_route import TUNNELS, Taken
-from felix_py.ctl.calc.world import End, Side
-from felix_py.datastore.calc.reachability import Way, address_of
-from felix_py.datastore.model import IPAddress, Node
+from felix_py.ctl.calc.world import End, Side, World
+from felix_py.ctl.findings import mappings
+from felix_py.datastore.calc.reachability import Reach, Way, address_of
+from felix_py.datastore.model import EncapMode, IPAddress, Node
+from felix_py.kernel.ownership import IPIP_LINK, VXLAN_LINKS
+from felix_py.kernel.tunnel_model import FaultReason
+
+NO_KERNEL_SUPPORT = FaultReason.NO_KERNEL_SUPPORT.value
 
 
 def tunnel(near: Side, far: Side, end: End, taken: Taken) -> Step | None:
@@ -31,6 +35,46 @@ def tunnel(near: Side, far: Side, end: End, taken: Taken) -> Step | None:
         wrong += _far_end(near, facts, link, hop.gateway, there.ip, mac)
         text += f" vni {link.vni} port {link.port}, VTEP {hop.gateway} at {mac or '?'}"
     return Step(near.name, "tunnel", text, owner, first(wrong))
+
+
+def not_standing(
+    world: World, near: Side, end: End, wanted: Reach, *, breaks: bool = False
+) -> Finding | None:
+    """The pool asks for a tunnel that does not stand at one of the two nodes, and why it does not."""
+    far = None if end.node is None else world.side(end.node)
+    for side in (near, far):
+        if side is None or side.node is None or end.pool is None:
+            continue
+        way = Way.VXLAN if end.pool.vxlan_mode is not EncapMode.NEVER else Way.IPIP
+        if wanted.way in {Way.IPIP, Way.VXLAN}:
+            device = VXLAN_LINKS[end.address.version] if way is Way.VXLAN else IPIP_LINK
+            lost = side.facts is not None and side.facts.link(device) is None
+            what = f"{side.name} has no device {device}" if lost else ""
+        elif "has not published" in wanted.reason and side.name in wanted.reason.split():
+            what = wanted.reason
+        else:
+            what = ""
+        if what:
+            return _why(side, way, what, end.pool.name, breaks=breaks or wanted.way is way)
+    return None
+
+
+def _why(side: Side, way: Way, what: str, pool: str, *, breaks: bool) -> Finding:
+    """As felix on that node reports of the device."""
+    devices = mappings(side.manager("tunnels").get("devices"))
+    told = next((d for d in devices if d.get("encapsulation") == way.value), {})
+    wish = f"IPPool({pool}) asks for {way.value}, and {what}"
+    if told.get("reason") == NO_KERNEL_SUPPORT:
+        return Finding(
+            Fault.MODULE_MISSING,
+            f"{wish}: {told.get('message')}",
+            str(told.get("remedy")),
+            breaks=breaks,
+        )
+    reason = told.get("message") or told.get("lacking")
+    remedy = told.get("remedy") or f"felixctl status on {side.name}; is felix running there?"
+    text = f"{wish}: {reason}" if reason else wish
+    return Finding(Fault.TUNNEL_MISSING, text, str(remedy), breaks=breaks)
 
 
 def _device(
