@@ -17,6 +17,7 @@ from felix_py.agent.managers.forwarding import Forwarding
 from felix_py.agent.managers.host import HostManager
 from felix_py.agent.managers.links import LinkManager
 from felix_py.agent.managers.mtu import MtuManager
+from felix_py.agent.managers.qos import QosManager
 from felix_py.agent.managers.routes import RouteManager
 from felix_py.agent.managers.tunnels import TunnelManager
 from felix_py.agent.reporter import Reporter
@@ -39,10 +40,12 @@ from felix_py.kernel.iptables_legacy import IptablesLegacy
 from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.nft_command import NftCommand
 from felix_py.kernel.nft_monitor import GenerationSocket, NftReader
+from felix_py.kernel.nft_pieces_table import PiecesTable
 from felix_py.kernel.nft_table import NftTables
-from felix_py.kernel.ownership import BGP, FELIX
+from felix_py.kernel.ownership import BGP, FELIX, QOS_TABLE
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_table import RouteTable, prefixes_of
+from felix_py.kernel.traffic_control import TrafficControl
 from felix_py.kernel.tunnel_links import NetlinkTunnelLinks
 from felix_py.runtime import logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
@@ -92,6 +95,8 @@ def _assemble(
     tunnel_links = resources.enter_context(NetlinkTunnelLinks())
     packets = _filter(nft_reader, resources)
     tunnels = TunnelManager(tunnel_links, lambda: kernel.read_settings("all").rp_filter or 0)
+    shaping = resources.enter_context(TrafficControl())
+    qos = QosManager(shaping, PiecesTable(NftCommand(), QOS_TABLE))
     loop = Loop(
         mailbox,
         hints,
@@ -100,7 +105,7 @@ def _assemble(
             RouteManager(RouteTable(kernel, FELIX), lambda at: prefixes_of(kernel, BGP, at)),
             LinkManager(kernel, LinkSettingsDriver(kernel)),
             HostManager(kernel),
-            (packets, MtuManager(partial(mtu_file.write, state_dir), records), tunnels),
+            (packets, MtuManager(partial(mtu_file.write, state_dir), records), tunnels, qos),
         ),
         Outlets(
             reporter,

@@ -40,6 +40,12 @@ class NftCommand:
         found = [entry["table"] for entry in entries if "table" in entry]
         return frozenset((table["family"], table["name"]) for table in found)
 
+    def table(self, family: str, name: str) -> list[dict[str, Any]] | None:
+        """A table's sets, maps, chains and rules as nft's JSON lists them; None: there is none."""
+        if (family, name) not in self.tables():
+            return None
+        return _listed(["nft", "-j", "list", "table", family, name])
+
     def forward_chains(self) -> tuple[ForwardChain, ...]:
         """Every filter chain at the forward hook of IPv4 and IPv6, whoever owns it."""
         entries = _listed(["nft", "-j", "list", "chains"])

@@ -18,6 +18,8 @@ IPIP_LINK = "tunl0"
 VXLAN_LINKS = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
 """Calico's VXLAN devices by IP version."""
 
+QOS_TABLE = "felix-py-qos"
+"""Our nftables table for packet rates, connections and DSCP; its name is the mark."""
 QOS_HANDLE = 0xFE800000
 """The handle of our token buckets, `fe80:` as tc writes it."""
 QOS_PRIORITY = 0xFE80

@@ -143,9 +143,15 @@ class FelixNode:
         return json.loads(text) if text.strip() else None
 
     def put_endpoint(
-        self, pod: str, *addresses: str, link: str, container: str = "c1", node: str = NODE
+        self,
+        pod: str,
+        *addresses: str,
+        link: str,
+        container: str = "c1",
+        node: str = NODE,
+        **spec: Any,
     ) -> str:
-        """Write an endpoint as the CNI server does; its path."""
+        """Write an endpoint as the CNI server does, with what an operator added; its path."""
         path = f"workloadendpoints/default/worker--1-k8s-{pod}-eth0"
         self.put_resource(
             path,
@@ -158,6 +164,7 @@ class FelixNode:
                 "endpoint": "eth0",
                 "ipNetworks": list(addresses),
                 "interfaceName": link,
+                **spec,
             },
             namespace="default",
         )
