@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from bgp.model import IPNetwork
-from felix_py.datastore.calc.reachability import Terms, Way, Writer, reach
-from felix_py.datastore.model import EncapMode, IPPool, Node, NodeName, PoolName
+from felix_py.datastore.calc.reachability import Terms, Way, Writer, encapsulates, reach
+from felix_py.datastore.model import IPPool, Node, NodeName, PoolName
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,3 @@ class FelixRoutes:
             return False
         way = reach(mine, other, pool, self.terms)
         return way.writer is Writer.FELIX and way.way is not Way.NONE
-
-
-def encapsulates(pool: IPPool) -> bool:
-    """The pool asks for tunnels, always or across subnets."""
-    return any(mode is not EncapMode.NEVER for mode in (pool.ipip_mode, pool.vxlan_mode))

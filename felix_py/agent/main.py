@@ -10,7 +10,6 @@ from functools import partial
 import structlog
 
 from felix_py.agent import status
-from felix_py.agent.calc.node_object import Published
 from felix_py.agent.loop import Loop, Managers, Outlets
 from felix_py.agent.managers.filter import FilterManager
 from felix_py.agent.managers.forwarding import Forwarding
@@ -20,6 +19,8 @@ from felix_py.agent.managers.mtu import MtuManager
 from felix_py.agent.managers.qos import QosManager
 from felix_py.agent.managers.routes import RouteManager
 from felix_py.agent.managers.tunnels import TunnelManager
+from felix_py.agent.managers.ways import WayReporter
+from felix_py.agent.publication import Publication
 from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
@@ -105,14 +106,20 @@ def _assemble(
             RouteManager(RouteTable(kernel, FELIX), lambda at: prefixes_of(kernel, BGP, at)),
             LinkManager(kernel, LinkSettingsDriver(kernel)),
             HostManager(kernel),
-            (packets, MtuManager(partial(mtu_file.write, state_dir), records), tunnels, qos),
+            (
+                packets,
+                MtuManager(partial(mtu_file.write, state_dir), records),
+                tunnels,
+                qos,
+                WayReporter(),
+            ),
         ),
         Outlets(
             reporter,
             lambda document: status_file.write(run_dir, status.DAEMON, document),
             _identity(me, clock),
             lambda: history.guid,
-            lambda: tunnels.published if packets.senders_stand else Published(),
+            Publication(lambda: tunnels.published, lambda: packets.senders_stand),
         ),
         how,
         state=State(me, Backend(settings.node.backend)),

@@ -92,7 +92,9 @@ class RouteManager:
             if standing is not None:
                 self._handed[key] = standing
             return
-        if self._handed.pop(key, None) is not None and route is None:
+        standing = self._handed.pop(key, None)
+        if standing is not None and route is None:
+            self._retired[key] = standing
             self._table.want({key: None})
         self._set(key, route)
 

@@ -125,6 +125,11 @@ def tunnel_address(node: Node, way: Way, version: int) -> IPAddress | None:
     return node.ipv4_vxlan_tunnel_address if version == 4 else node.ipv6_vxlan_tunnel_address
 
 
+def encapsulates(pool: IPPool) -> bool:
+    """The pool asks for tunnels, always or across subnets."""
+    return _encapsulation(pool)[0] is not None
+
+
 def is_vxlan(pool: IPPool) -> bool:
     """A pool whose routes are felix's, whatever the backend."""
     return pool.vxlan_mode is not EncapMode.NEVER

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Any, Self
 from tests.support import netns
 from tests.support.etcd import EtcdServer
 
+IPAM = "/calico/ipam/v2/"
 RESOURCES = "/calico/resources/v3/projectcalico.org/"
 NODE = "worker-1"
 GUID = "5f0c1e5f0c1e5f0c1e5f0c1e5f0c1e5f"
@@ -37,6 +38,7 @@ class FelixNode:
         self.etcd = EtcdServer()
         self.process: subprocess.Popen[bytes] | None = None
         self.extra: dict[str, Any] = {}
+        self.backend = "bgp"
         netns.veth((self.namespace, "eth0"), (self.namespace, "tor0"))
         netns.address(self.namespace, "eth0", "192.168.50.11/24", "fd50::11/64")
         netns.ip("route", "add", "default", "via", "192.168.50.1", namespace=self.namespace)
@@ -66,6 +68,7 @@ class FelixNode:
         settings = {
             "node": {
                 "name": NODE,
+                "backend": self.backend,
                 "runDir": str(self.directory / "run"),
                 "stateDir": str(self.directory / "state"),
             },
@@ -188,6 +191,26 @@ class FelixNode:
                 "deleted": False,
             },
         )
+
+    def put_block(
+        self, cidr: str, owner: str, holders: Mapping[int, Mapping[str, str]] = {}
+    ) -> None:
+        """Any node's block; holders: ordinal -> the allocation's secondary attributes."""
+        size = 2 ** (32 - int(cidr.split("/")[1]))
+        allocations: list[int | None] = [None] * size
+        for index, ordinal in enumerate(holders):
+            allocations[ordinal] = index
+        document = {
+            "cidr": cidr,
+            "affinity": f"host:{owner}",
+            "allocations": allocations,
+            "unallocated": [n for n in range(size) if allocations[n] is None],
+            "attributes": [{"handle_id": "h", "secondary": dict(s)} for s in holders.values()],
+            "sequenceNumber": 1,
+            "sequenceNumberForAllocation": {},
+            "deleted": False,
+        }
+        self.put(f"{IPAM}assignment/ipv4/block/{cidr.replace('/', '-')}", document)
 
     def pod_link(self, name: str, alias: str = "k8s-pod-network.c1", *, up: bool = True) -> None:
         """A host side veth like the CNI server's; its other end stays here for simplicity."""

@@ -42,6 +42,7 @@ class Machine:
         self.etcd = EtcdServer()
         self.process: subprocess.Popen[bytes] | None = None
         self.settings: dict[str, Any] = {}
+        self.backend = "bgp"
         self._stack = ExitStack()
         self.bgp = BgpNode(self.namespace, directory / "run")
         self._wire()
@@ -98,6 +99,7 @@ class Machine:
         settings = {
             "node": {
                 "name": NODE,
+                "backend": self.backend,
                 "runDir": str(self.directory / "run"),
                 "stateDir": str(self.directory / "state"),
             },
@@ -179,6 +181,21 @@ class Machine:
         }
         self.raw(f"/calico/ipam/v2/assignment/{segment}", block)
         self.raw(f"/calico/ipam/v2/host/{NODE}/{segment}", {"state": state, "deleted": False})
+
+    def put_foreign_block(self, cidr: str, owner: str) -> None:
+        """A free block of another node."""
+        size = 2 ** (32 - int(cidr.split("/")[1]))
+        block = {
+            "cidr": cidr,
+            "affinity": f"host:{owner}",
+            "allocations": [None] * size,
+            "unallocated": list(range(size)),
+            "attributes": [],
+            "sequenceNumber": 1,
+            "sequenceNumberForAllocation": {},
+            "deleted": False,
+        }
+        self.raw(f"/calico/ipam/v2/assignment/ipv4/block/{cidr.replace('/', '-')}", block)
 
     def raw(self, key: str, value: object) -> None:
         """Write any key."""
