@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
-from msgspec.structs import replace
 
 from felix_py.kernel.delta import DeltaTracker, Plan
 from felix_py.kernel.errors import KernelRefused
@@ -19,12 +18,11 @@ from felix_py.kernel.model import (
     Route,
     RouteChange,
     RouteKey,
-    Scope,
-    in_order,
 )
 from felix_py.kernel.netlink_batch import describe
 from felix_py.kernel.ownership import Owner
 from felix_py.kernel.port import Kernel
+from felix_py.kernel.route_answers import Failures, as_shown, doubtful, first_per_key
 from felix_py.runtime.metrics import ROUTES_REFUSED, ROUTES_WRITTEN
 
 log = structlog.get_logger(__name__)
@@ -32,10 +30,6 @@ log = structlog.get_logger(__name__)
 APPLY_ROUNDS = 3
 """Write, read back what was doubtful, write what that showed. What is still wrong after the last
 round is answered as refused, and the caller tries again later."""
-
-
-Failures = list[tuple[RouteChange, KernelRefused]]
-"""What was refused, in order."""
 
 
 class RouteTable:
@@ -97,7 +91,7 @@ class RouteTable:
         """Distrust what was seen and read it back. Raises DumpInterrupted, KernelRefused."""
         self._listed = False
         present = self._kernel.routes(self._table, protocol=self._owner.route_protocol)
-        first, self._surplus = _first_per_key(present)
+        first, self._surplus = first_per_key(present)
         self._metrics = {self._owner.metric} | {key.metric for key in first}
         self._delta.saw_exactly(first)
         self._unread.clear()
@@ -112,7 +106,7 @@ class RouteTable:
         present = self._kernel.routes_to(noted, self._table)
         self._unread -= noted
         ours = [route for route in present if route.protocol == self._owner.route_protocol]
-        first, surplus = _first_per_key(ours)
+        first, surplus = first_per_key(ours)
         self._surplus = [r for r in self._surplus if r.key.prefix not in noted] + surplus
         self._metrics |= {key.metric for key in first}
         for key in self._keys_of(noted):
@@ -145,11 +139,11 @@ class RouteTable:
             failures = self._write(plan, changes)
             done += len(changes) - len(failures)
             errors |= {change.route.key: error for change, error in failures}
-            doubtful = {change.route.key for change, error in failures if _doubtful(change, error)}
-            if not doubtful:
+            unclear = {change.route.key for change, error in failures if doubtful(change, error)}
+            if not unclear:
                 break
-            self.note(frozenset(key.prefix for key in doubtful))
-            only = frozenset(doubtful - self._foreign.keys())
+            self.note(frozenset(key.prefix for key in unclear))
+            only = frozenset(unclear - self._foreign.keys())
         return self._still_wrong(errors, done, started)
 
     def _changes(
@@ -262,16 +256,11 @@ class RouteTable:
             del self._foreign[key]
 
     def _checked(self, key: RouteKey, route: Route) -> Route:
-        """The route as the kernel will show it: sorted next hops, and no scope for IPv6."""
         assert key == route.key
         assert key.table == self._table
         assert route.protocol == self._owner.route_protocol
         assert key.prefix.version == 4 or key.metric, "IPv6 turns metric 0 into 1024"
-        if len(route.next_hops) > 1:
-            route = replace(route, next_hops=in_order(route.next_hops))
-        if key.prefix.version == 6 and route.scope is not Scope.UNIVERSE:
-            route = replace(route, scope=Scope.UNIVERSE)
-        return route
+        return as_shown(route)
 
 
 def prefixes_of(
@@ -280,24 +269,3 @@ def prefixes_of(
     """Those of the prefixes at which the main table holds a route of this owner's."""
     present = kernel.routes_to(prefixes)
     return frozenset(r.key.prefix for r in present if r.protocol == owner.route_protocol)
-
-
-def _first_per_key(routes: Iterable[Route]) -> tuple[dict[RouteKey, Route], list[Route]]:
-    """Per key the route that the kernel uses, and those that hide behind it (IPv4 only)."""
-    first: dict[RouteKey, Route] = {}
-    hidden: list[Route] = []
-    for route in routes:
-        if route.key in first:
-            hidden.append(route)
-        else:
-            first[route.key] = route
-    return first, hidden
-
-
-def _doubtful(change: RouteChange, error: KernelRefused) -> bool:
-    """Whether the refusal means that the kernel holds something else than was seen.
-
-    A creation that names a vanished interface or a bad gateway changes nothing: no need to look.
-    """
-    creates = isinstance(change, PutRoute) and not change.replaces_ours
-    return not creates or error.errno in {errno.EEXIST, errno.ENOBUFS}
