@@ -84,7 +84,7 @@ def veth(side: Side, end: End) -> Step:
         )
         return Step(step.where, step.what, step.kernel, owner, missing)
     finding = first((*_link(side, link, end), neighbour_of_pod(side, end)))
-    return Step(step.where, step.what, _link_text(link), owner, finding)
+    return Step(step.where, step.what, _link_text(link, end.address.version), owner, finding)
 
 
 def unseen(side: Side, step: Step) -> Step:
@@ -163,9 +163,11 @@ def judged(side: Side, known: NeighbourFact, mac: str, whose_mac: str) -> Findin
     return None
 
 
-def _link_text(link: LinkFact) -> str:
+def _link_text(link: LinkFact, version: int) -> str:
     on = "up" if link.up else "down"
+    forwards = link.forwarding4 if version == 4 else link.forwarding6
+    strict = f"rp_filter {link.rp_filter} " if version == 4 else ""
     return (
-        f"link {link.name} {on} mtu {link.mtu} rp_filter {link.rp_filter} "
-        f"forwarding {int(bool(link.forwarding4))} alias {link.alias or '-'}"
+        f"link {link.name} {on} mtu {link.mtu} {strict}forwarding {int(bool(forwards))} "
+        f"alias {link.alias or '-'}"
     )

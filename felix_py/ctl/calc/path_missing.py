@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from felix_py.ctl.calc.path import Fault, Finding
@@ -33,7 +33,7 @@ def _felix(near: Side, end: End) -> Finding:
     if down is not None:
         return down
     failed = mappings(mapping(near.status("felix").get("routes")).get("failed"))
-    refused = next((one for one in failed if _covers(one.get("prefix"), end.address)), None)
+    refused = next((one for one in failed if covers(one.get("prefix"), end.address)), None)
     if refused is not None:
         text = f"the kernel of {near.name} refuses {refused.get('prefix')}: {refused.get('reason')}"
         return Finding(Fault.NO_ROUTE, text, "see felixctl status there")
@@ -83,7 +83,7 @@ def _heard(near: Side, end: End) -> Finding | None:
 def _not_said(world: World, far: Side, end: End) -> Finding | None:
     """The far node does not announce the address."""
     announced = texts(far.status("bgp").get("announced"))
-    if not far.status("bgp") or any(_covers(prefix, end.address) for prefix in announced):
+    if not far.status("bgp") or any(covers(prefix, end.address) for prefix in announced):
         return None
     block = end.block
     state = None if block is None else world.affinities.get((far.name, block.cidr))
@@ -144,8 +144,9 @@ def peers_text(sessions: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(f"{s.get('peer')} ({s.get('source')})" for s in sessions) or "nobody"
 
 
-def _covers(prefix: object, address: IPAddress) -> bool:
+def covers(prefix: object, address: IPAddress) -> bool:
+    """Whether a prefix that a status document names holds an address; what is none holds nothing."""
     try:
-        return ip_address(str(address)) in ip_network(str(prefix))
+        return address in ip_network(str(prefix))
     except ValueError:
         return False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address
 
 from felix_py.ctl.calc.path import Fault, Finding, Step, Taken, route_text
 from felix_py.ctl.calc.path_ends import unseen
-from felix_py.ctl.calc.path_missing import peers_text
+from felix_py.ctl.calc.path_missing import covers, peers_text
 from felix_py.ctl.calc.path_route import dropped
 from felix_py.ctl.calc.world import End, Side, World, addresses_of
 from felix_py.ctl.findings import texts
@@ -67,9 +67,13 @@ def way_back(world: World, near: Side, source: End) -> Step:
         return Step(step.where, step.what, f"to the address of {near.name}", f"Node({near.name})")
     status = near.status("bgp")
     ours = {str(address) for node in world.nodes.values() for address in addresses_of(node)}
-    routers = [s for s in near.sessions() if s.get("peer") not in ours]
+    routers = [
+        s
+        for s in near.sessions()
+        if s.get("peer") not in ours and _version(s.get("peer")) == source.address.version
+    ]
     up = [session for session in routers if session.get("state") == "up"]
-    said = [p for p in texts(status.get("announced")) if source.address in ip_network(p)]
+    said = [p for p in texts(status.get("announced")) if covers(p, source.address)]
     if up and said:
         text = f"{said[0]} is announced to {peers_text(up)}"
         return Step(step.where, step.what, text, f"Node({near.name})", note="not seen beyond them")
@@ -91,3 +95,11 @@ def way_back(world: World, near: Side, source: End) -> Step:
             "set natOutgoing on the pool, or let a router learn the pods by BGP (BGPPeer)",
         ),
     )
+
+
+def _version(text: object) -> int:
+    """The family that a session carries: that of its peer's address."""
+    try:
+        return ip_address(str(text)).version
+    except ValueError:
+        return 0

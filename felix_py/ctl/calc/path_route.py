@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 from felix_py.ctl.calc import path_missing, path_tunnel
 from felix_py.ctl.calc.facts import LookupFact, NodeFacts, RouteFact
@@ -15,6 +16,7 @@ from felix_py.kernel.ownership import BGP, FELIX, LINK_PREFIX
 SWALLOWED = frozenset({errno.EINVAL, errno.EXDEV})
 """A blackhole, the reverse path filter, or an address that cannot be: what is plain tells them apart."""
 NOWHERE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES})
+ROUTERS_KNOW = "no peer tells pods' prefixes here, so whether the gateway knows the way is not seen"
 OWNERS = {FELIX.route_protocol: "felix", BGP.route_protocol: "the bgp agent"}
 
 
@@ -33,8 +35,11 @@ def leave(world: World, near: Side, source: End, end: End, entered_by: str) -> T
     route = None if taken is None else taken.route
     if wanted is None:
         return Taken(_known(step, route, None), route)
-    if route is None or _too_wide(near, end, route):
+    if route is None or (_wide(end, route) and _should_know(near)):
         return _nothing(world, near, end, wanted, route, step)
+    if _wide(end, route):
+        known = _known(step, route, path_tunnel.not_standing(world, near, end, wanted))
+        return Taken(replace(known, note=ROUTERS_KNOW), route)
     finding = first(
         (
             _other_way(wanted, route),
@@ -141,15 +146,16 @@ def _blackhole(near: Side, end: End) -> Finding:
     )
 
 
-def _too_wide(near: Side, end: End, route: RouteFact) -> bool:
-    """A route that is neither ours nor inside the pool: the default route, an aggregate.
-
-    Where no peer passes pods' prefixes on, that is how it is meant: routers alone know the pods.
-    """
+def _wide(end: End, route: RouteFact) -> bool:
+    """A route that is neither ours nor inside the pool: the default route, an aggregate."""
     if route.protocol in OWNERS or end.pool is None or route.kind == "local":
         return False
-    if route.prefix.prefixlen > end.pool.cidr.prefixlen:
-        return False
+    return route.prefix.prefixlen <= end.pool.cidr.prefixlen
+
+
+def _should_know(near: Side) -> bool:
+    """Somebody tells this node of pods' prefixes, or nobody could. Where all sessions are up and none
+    does, nodes only announce, and it is routers alone that know the pods."""
     assert near.facts is not None
     return bool(near.facts.tellers) or not any(s.get("state") == "up" for s in near.sessions())
 
