@@ -30,7 +30,7 @@ class Peering:
 
     restart_seconds: the graceful restart time we offer (RFC 4724), 0: not offered.
     allowed_local_as: how often our own AS may stand in a received AS_PATH.
-    next_hop_self: rewrite nothing we originate; for reflected or kept next hops see `source`.
+    second: our address of the other IP version, the next hop there, when the session carries both.
     """
 
     peer: IPAddress
@@ -48,6 +48,13 @@ class Peering:
     max_prefixes: int = 20000
     source: str = ""
     """Where it comes from, for people: `mesh node-2`, `BGPPeer tor-a`."""
+    second: IPAddress | None = None
+
+    def next_hop(self, version: int) -> IPAddress | None:
+        """What we announce routes of an IP version with; None: this session does not carry them."""
+        if version not in {family.version for family in self.families}:
+            return None
+        return self.local if version == self.local.version else self.second
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -23,3 +23,10 @@ class Peer:
     not_stored: int = 0
     reason: str = ""
     changed_at: float = 0.0
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Those that both sides speak, as far as is known: no other gets an End-of-RIB."""
+        if self.opened is None:
+            return self.peering.families
+        return tuple(f for f in self.peering.families if f in self.opened.families)

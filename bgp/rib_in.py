@@ -113,7 +113,7 @@ class RibIn:
                 peer.sweep_at = None
                 self._drop(peer, list(peer.stale))
                 if peer.up:
-                    peer.complete.update(peer.peering.families)
+                    peer.complete.update(peer.families)
 
     def relay_away(self, now: float) -> None:
         """Nobody passes on ExaBGP's events: a moment is nothing, longer means that ExaBGP went."""
@@ -159,7 +159,7 @@ class RibIn:
         return [
             address
             for address, peer in self._peers.items()
-            if not peer.up or not peer.complete.issuperset(peer.peering.families)
+            if not peer.up or not peer.complete.issuperset(peer.families)
         ]
 
     def next_deadline(self) -> float | None:
@@ -229,7 +229,7 @@ class RibIn:
             and len(peer.paths) <= peer.peering.max_prefixes * MAX_PATHS_PER_LIMIT // 2
         ):
             peer.not_stored = 0
-            self._refresh.update(((address, family), None) for family in peer.peering.families)
+            self._refresh.update(((address, family), None) for family in peer.families)
 
     def _came_up(self, peer: Peer, now: float) -> None:
         """A session that was up already was only told anew: all its paths come again."""
@@ -275,7 +275,7 @@ class RibIn:
     def _complete(self, peer: Peer, family: Family) -> None:
         self._drop(peer, [p for p in peer.stale if p.version == family.version])
         peer.complete.add(family)
-        if peer.up and peer.complete.issuperset(peer.peering.families):
+        if peer.up and peer.complete.issuperset(peer.families):
             peer.sweep_at = None
 
     def _refreshed(self, peer: Peer, event: RefreshSeen, now: float) -> None:

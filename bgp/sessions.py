@@ -161,7 +161,7 @@ class Sessions:
             return
         shared: dict[tuple[object, ...], dict[IPNetwork, Attributes]] = {}
         for peering in peerings:
-            key = (peering.local, peering.external, peering.families)
+            key = (peering.local, peering.second, peering.external, peering.families)
             if key not in shared:
                 shared[key] = for_session(peering, self._announced)
             self._speaker.set(peering.peer, shared[key])

@@ -8,7 +8,7 @@ restart flags are swapped; a NOTIFICATION that we sent shows only in the reason 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
 
 import msgspec
@@ -212,7 +212,7 @@ def _heard(update: _Update) -> Iterator[Heard]:
         network = PREFIX_OF[family]
         for hop, nlris in hops.items():
             next_hop = address(hop)
-            if isinstance(next_hop, IPv6Address) and next_hop.is_link_local:
+            if _is_beside_a_global(next_hop, hops):
                 continue
             prefixes = tuple(
                 [network(nlri if type(nlri) is str else _prefix(nlri)) for nlri in nlris]
@@ -229,6 +229,13 @@ def _heard(update: _Update) -> Iterator[Heard]:
             )
             if prefixes:
                 yield Heard(prefixes, path)
+
+
+def _is_beside_a_global(next_hop: IPAddress, hops: Mapping[str, object]) -> bool:
+    """A link-local next hop is left out where a global one comes with it (RFC 2545); alone it is
+    passed on, so that whoever judges paths can name it.
+    """
+    return isinstance(next_hop, IPv6Address) and next_hop.is_link_local and len(hops) > 1
 
 
 def _communities(attribute: _Attribute) -> tuple[str, ...]:

@@ -90,22 +90,23 @@ def announced(facts: Facts) -> Announced:
 
 
 def for_session(peering: Peering, what: Announced) -> dict[IPNetwork, Attributes]:
-    """What goes out on one session: prefixes of its families, next hop its own local address."""
-    versions = {family.version for family in peering.families}
-    versions &= {peering.local.version}
+    """What goes out on one session: prefixes of its families, next hop our own address there."""
+    next_hops = {version: peering.next_hop(version) for version in (4, 6)}
     preference = None if peering.external else INTERNAL_LOCAL_PREFERENCE
-    shared: dict[tuple[str, ...], Attributes] = {}
+    shared: dict[tuple[int, tuple[str, ...]], Attributes] = {}
     chosen: dict[IPNetwork, Attributes] = {}
     for prefix, communities in what.items():
-        if prefix.version not in versions:
+        next_hop = next_hops[prefix.version]
+        if next_hop is None:
             continue
-        if communities not in shared:
-            shared[communities] = Attributes(
-                next_hop=str(peering.local),
+        key = (prefix.version, communities)
+        if key not in shared:
+            shared[key] = Attributes(
+                next_hop=str(next_hop),
                 local_preference=preference,
                 communities=communities,
             )
-        chosen[prefix] = shared[communities]
+        chosen[prefix] = shared[key]
     return chosen
 
 

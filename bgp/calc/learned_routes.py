@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from bgp.calc.best_path import Candidate, best
@@ -30,7 +31,7 @@ class Refusal(Enum):
     OWN_ORIGIN = "our own ORIGINATOR_ID or CLUSTER_ID"
     FIRST_AS = "the AS_PATH of an external peer is empty"
     NEXT_HOP_SELF = "the next hop is this node"
-    NEXT_HOP_UNUSABLE = "the next hop is no unicast address of the prefix's family"
+    NEXT_HOP_UNUSABLE = "the next hop is no global unicast address of the prefix's family"
     FELIX_WRITES_IT = "felix writes this route"
     NEEDS_TUNNEL = "the pool wants a tunnel there, and etcd names no node that has the prefix"
 
@@ -118,7 +119,12 @@ def _judge(
 
 @lru_cache(maxsize=4096)
 def is_unicast(address: IPAddress) -> bool:
-    """An address that a neighbour may have."""
+    """An address that a neighbour may have and that says by itself who that is.
+
+    A link-local one would need its link beside it; FRR without an IPv6 address says ::ffff:a.b.c.d.
+    """
+    if isinstance(address, IPv6Address) and (address.is_link_local or address.ipv4_mapped):
+        return False
     return not (address.is_unspecified or address.is_loopback or address.is_multicast)
 
 

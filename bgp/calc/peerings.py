@@ -20,6 +20,12 @@ DEFAULT_RESTART_SECONDS = 120
 MAX_RESTART_SECONDS = 4095
 """RFC 4724 section 3: twelve bits."""
 
+FAMILIES = "felix-py.io/families"
+"""Annotation of a BGPPeer with an address: `ipv4,ipv6` lets its session carry both families. Calico's
+sessions carry the family of their address, and so do all that say nothing. Next hops stay addresses of
+the route's own family: a peer that answers by RFC 8950 (IPv4 with an IPv6 next hop) is not used."""
+_FAMILIES = {family.value.split()[0]: family for family in Family}
+
 SecretRef = tuple[str, str]
 
 
@@ -142,7 +148,8 @@ class _Deciding:
         self._warnings.append(f"{_name(peer)}: {text}")
 
     def _explicit(self, peer: BGPPeer) -> Iterator[Peering]:
-        reason = _not_served(peer)
+        families, wrong = _families(peer)
+        reason = _not_served(peer) or wrong
         if reason is not None:
             self._refused[_name(peer)] = reason
             return
@@ -151,6 +158,8 @@ class _Deciding:
         if not peer.use_node_ip:
             self._warn(peer, "sourceAddress None is not served: the node's address is used")
         if peer.peer_selector:
+            if families:
+                self._warn(peer, f"{FAMILIES}: nodes have a session per family; passed over")
             for node in self._matching(peer, peer.peer_selector, "peerSelector"):
                 if node.name != self._facts.me:
                     yield from self._towards_node(node, _Options.of(peer))
@@ -164,7 +173,7 @@ class _Deciding:
             self._refused[_name(peer)] = "spec.asNumber is missing; set the peer's AS number"
             return
         port = peer.peer_port or (DEFAULT_PORT if owner is None else self._port_of(owner))
-        yield from self._session(peer.peer_ip, asn, port, _Options.of(peer))
+        yield from self._session(peer.peer_ip, asn, port, _Options.of(peer, families))
 
     def _mesh(self) -> Iterator[Peering]:
         if not self._configuration.mesh_enabled or self._me.route_reflector_cluster_id:
@@ -182,20 +191,20 @@ class _Deciding:
     def _towards_node(self, node: Node, options: _Options) -> Iterator[Peering]:
         asn, port = as_of(node, self._configuration), self._port_of(node)
         for interface in (node.ipv4_address, node.ipv6_address):
-            if interface is not None and self._local(interface.ip) is not None:
+            if interface is not None and self._local(interface.version) is not None:
                 yield from self._session(interface.ip, asn, port, options)
 
     def _port_of(self, node: Node) -> int:
         return effective(self._facts.configurations, node.name).listen_port
 
-    def _local(self, peer: IPAddress) -> IPAddress | None:
-        mine = self._me.ipv4_address if peer.version == 4 else self._me.ipv6_address
+    def _local(self, version: int) -> IPAddress | None:
+        mine = self._me.ipv4_address if version == 4 else self._me.ipv6_address
         return None if mine is None else mine.ip
 
     def _session(
         self, peer: IPAddress, asn: int, port: int, options: _Options
     ) -> Iterator[Peering]:
-        local = self._local(peer)
+        local = self._local(peer.version)
         password = "" if options.secret is None else self._secrets.get(options.secret)
         if peer in self._own:
             return
@@ -216,7 +225,12 @@ class _Deciding:
             own_as = options.local_as or as_of(self._me, self._configuration)
             router_id = self._me.ipv4_address.ip
             base = Peering(peer, local, own_as, asn, router_id, port=port, password=password)
-            yield options.applied(base, self._max_prefixes)
+            other = self._local(10 - peer.version)
+            if options.families and other is None:
+                self._warnings.append(
+                    f"{options.source}: {FAMILIES}: this Node has no IPv{10 - peer.version} address"
+                )
+            yield options.applied(base, self._max_prefixes, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +243,11 @@ class _Options:
     local_as: int | None = None
     allowed_local_as: int = 0
     ttl_security: int | None = None
+    families: tuple[Family, ...] = ()
+    """Both, when the session shall carry both; else that of its address."""
 
     @classmethod
-    def of(cls, peer: BGPPeer) -> _Options:
+    def of(cls, peer: BGPPeer, families: tuple[Family, ...] = ()) -> _Options:
         return cls(
             source=_name(peer),
             secret=peer.password_secret,
@@ -239,19 +255,36 @@ class _Options:
             local_as=peer.local_as_number,
             allowed_local_as=peer.allowed_local_as,
             ttl_security=peer.ttl_security,
+            families=families,
         )
 
-    def applied(self, base: Peering, max_prefixes: int) -> Peering:
+    def applied(self, base: Peering, max_prefixes: int, other: IPAddress | None) -> Peering:
+        """The session with these options; `other`: our address of the other IP version."""
+        own = Family.IPV4 if base.peer.version == 4 else Family.IPV6
+        both = bool(self.families) and other is not None
         restart = DEFAULT_RESTART_SECONDS if self.restart_seconds is None else self.restart_seconds
         return replace(
             base,
-            families=(Family.IPV4,) if base.peer.version == 4 else (Family.IPV6,),
+            families=self.families if both else (own,),
+            second=other if both else None,
             restart_seconds=max(0, min(restart, MAX_RESTART_SECONDS)),
             ttl_security=self.ttl_security,
             allowed_local_as=self.allowed_local_as,
             max_prefixes=max_prefixes,
             source=self.source,
         )
+
+
+def _families(peer: BGPPeer) -> tuple[tuple[Family, ...], str | None]:
+    """Both families when the peer's session shall carry both, else (); or what is wrong there."""
+    text = peer.meta.annotations.get(FAMILIES)
+    if text is None:
+        return (), None
+    named = [word.strip() for word in text.split(",")]
+    own = "" if peer.peer_ip is None else f"ipv{peer.peer_ip.version}"
+    if not set(named) <= _FAMILIES.keys() or (own and own not in named):
+        return (), f"annotation {FAMILIES}: {text!r}: write ipv4,ipv6, or leave it out"
+    return (tuple(Family) if len(set(named)) == len(_FAMILIES) else ()), None
 
 
 def _not_served(peer: BGPPeer) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import signal
 import subprocess
@@ -138,7 +139,9 @@ class Machine:
         self.process = None
         return status
 
-    def put(self, path: str, kind: str, spec: Mapping[str, Any]) -> None:
+    def put(
+        self, path: str, kind: str, spec: Mapping[str, Any], annotations: Mapping[str, str] = {}
+    ) -> None:
         """Write a resource as calicoctl does."""
         document = {
             "kind": kind,
@@ -147,22 +150,26 @@ class Machine:
                 "name": path.rsplit("/", 1)[1],
                 "uid": str(uuid.uuid4()),
                 "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": dict(annotations),
             },
             "spec": spec,
         }
         self.raw(RESOURCES + path, document)
 
-    def put_node(self, number: int) -> None:
-        """node-<number> at 10.99.0.<number>."""
+    def put_node(self, number: int, *, ipv6: bool = False) -> None:
+        """node-<number> at 10.99.0.<number>, with ipv6 at fd99::<number> as well."""
         bgp = {"ipv4Address": f"10.99.0.{number}/24"}
+        if ipv6:
+            bgp["ipv6Address"] = f"fd99::{number}/64"
         self.put(f"nodes/node-{number}", "Node", {"bgp": bgp})
 
     def put_block(
         self, cidr: str, *, state: str = "confirmed", holders: Mapping[int, str] = {}
     ) -> None:
         """A block of this node and its affinity; holders: ordinal -> node."""
-        size = 2 ** (32 - int(cidr.split("/")[1]))
-        segment = f"ipv4/block/{cidr.replace('/', '-')}"
+        network = ipaddress.ip_network(cidr)
+        size = network.num_addresses
+        segment = f"ipv{network.version}/block/{cidr.replace('/', '-')}"
         allocations: list[int | None] = [None] * size
         for index, ordinal in enumerate(holders):
             allocations[ordinal] = index
@@ -223,9 +230,10 @@ class Machine:
         """Refused paths by reason, as the status has them."""
         return {entry["reason"]: entry["paths"] for entry in self.status["learned"]["refused"]}
 
-    def learned(self) -> dict[str, str]:
+    def learned(self, version: int = 4) -> dict[str, str]:
         """BGP's routes in the kernel: prefix to gateways, as iproute2 tells."""
-        found = netns.ip_json("route", "show", "proto", "81", namespace=self.namespace)
+        family = f"-{version}"
+        found = netns.ip_json(family, "route", "show", "proto", "81", namespace=self.namespace)
         return {
             route["dst"]: route.get("gateway")
             or "+".join(sorted(hop["gateway"] for hop in route["nexthops"]))

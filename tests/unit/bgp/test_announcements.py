@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from bgp.calc.announcements import INTERNAL_LOCAL_PREFERENCE, announced, for_session
+from bgp.model import Family
 from felix_py.datastore.model import BGPConfiguration, Metadata, PrefixAdvertisement
 from tests.support.bgp_cluster import block, endpoint, peering, pool, snapshot
 
@@ -80,4 +81,13 @@ def test_a_session_hears_its_family_with_our_address_as_next_hop() -> None:
     external = for_session(peering("fd00::2", "fd00::1", 65001), what)
     assert {str(p): (a.next_hop, a.local_preference) for p, a in external.items()} == {
         "fd00:10::40/122": ("fd00::1", None)
+    }
+
+
+def test_a_session_that_carries_both_families_names_our_address_of_each() -> None:
+    what = {ip_network("10.244.1.0/26"): ("64512:1",), ip_network("fd00:10::40/122"): ("64512:1",)}
+    both = peering("10.0.0.2", families=(Family.IPV4, Family.IPV6), second=ip_address("fd00::1"))
+    assert {str(p): a.next_hop for p, a in for_session(both, what).items()} == {
+        "10.244.1.0/26": "10.0.0.1",
+        "fd00:10::40/122": "fd00::1",
     }

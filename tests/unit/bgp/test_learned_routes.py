@@ -104,6 +104,8 @@ def test_the_operator_may_allow_ranges_and_a_default_route() -> None:
         (path(BLOCK, "224.0.0.5", 65100), Refusal.NEXT_HOP_UNUSABLE),
         (path(BLOCK, "0.0.0.0", 65100), Refusal.NEXT_HOP_UNUSABLE),
         (path(BLOCK, "fd00::2", 65100), Refusal.NEXT_HOP_UNUSABLE),
+        (path("fd00:10::40/122", "fe80::1", 65100), Refusal.NEXT_HOP_UNUSABLE),
+        (path("fd00:10::40/122", "::ffff:10.0.0.2", 65100), Refusal.NEXT_HOP_UNUSABLE),
     ],
 )
 def test_loops_and_impossible_next_hops_are_refused(said: Heard, reason: Refusal) -> None:

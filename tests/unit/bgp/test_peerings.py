@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
+import pytest
+
 from bgp.calc.peerings import Sessions, sessions, wanted_secrets
 from bgp.model import Family, Peering
-from felix_py.datastore.model import AsNumber, BGPConfiguration, Metadata, NodeName
+from felix_py.datastore.model import AsNumber, BGPConfiguration, BGPPeer, Metadata, NodeName
 from tests.support.bgp_cluster import bgp_peer, node, snapshot
 
 NODES = (
@@ -174,3 +177,42 @@ def test_what_is_not_served_is_refused_or_warned_of_by_name() -> None:
 def test_an_ipv6_peer_needs_our_ipv6_address() -> None:
     found = decide(peers=[bgp_peer("six", peer_ip="fd00::9", as_number=1)])
     assert "ipv6Address" in found.refused["BGPPeer six"]
+
+
+BOTH = {"felix-py.io/families": "ipv4,ipv6"}
+SIX = node("node-1", "10.0.0.1/24", "fd00::1/64")
+
+
+def annotated(annotations: dict[str, str], **more: Any) -> BGPPeer:
+    return replace(
+        bgp_peer("tor", as_number=1, **more), meta=Metadata("tor", annotations=annotations)
+    )
+
+
+def test_a_peers_session_carries_both_families_when_its_annotation_says_so() -> None:
+    found = by_peer(decide(nodes=(SIX,), peers=[annotated(BOTH, peer_ip="10.0.0.9")]))["10.0.0.9"]
+    assert found.families == (Family.IPV4, Family.IPV6)
+    assert (str(found.next_hop(4)), str(found.next_hop(6))) == ("10.0.0.1", "fd00::1")
+
+
+def test_without_an_address_of_the_other_family_the_session_carries_its_own() -> None:
+    sessions = decide(peers=[annotated(BOTH, peer_ip="10.0.0.9")])
+    found = by_peer(sessions)["10.0.0.9"]
+    assert found.families == (Family.IPV4,)
+    assert found.next_hop(6) is None
+    assert any("no IPv6 address" in warning for warning in sessions.warnings)
+
+
+@pytest.mark.parametrize("text", ["ipv5", "ipv6", "ipv4;ipv6", ""])
+def test_families_that_make_no_sense_are_refused_by_name(text: str) -> None:
+    peer = annotated({"felix-py.io/families": text}, peer_ip="10.0.0.9")
+    assert repr(text) in decide(nodes=(SIX,), peers=[peer]).refused["BGPPeer tor"]
+
+
+def test_sessions_between_nodes_keep_a_family_each() -> None:
+    nodes = (SIX, node("node-2", "10.0.0.2/24", "fd00::2/64"))
+    sessions = decide(nodes=nodes, peers=[annotated(BOTH, peer_selector="all()")])
+    found = by_peer(sessions)
+    assert found["10.0.0.2"].families == (Family.IPV4,)
+    assert found["fd00::2"].families == (Family.IPV6,)
+    assert any("passed over" in warning for warning in sessions.warnings)

@@ -114,6 +114,16 @@ def test_a_peer_that_comes_back_is_swept_at_its_end_of_rib() -> None:
     assert made.next_deadline() is None
 
 
+def test_a_family_that_the_peer_does_not_speak_is_not_waited_for() -> None:
+    made = RibIn()
+    made.expect([peering(str(PEER), families=(Family.IPV4, Family.IPV6))], 0)
+    for event in (opened(), PeerUp(PEER), update(A)):
+        made.handle(event, 1)
+    assert made.waiting_for() == [PEER]
+    made.handle(EndOfRib(PEER, Family.IPV4), 2)
+    assert made.waiting_for() == []
+
+
 def test_end_of_rib_sweeps_its_own_family_only() -> None:
     six = "fd00:10::/122"
     made = RibIn()

@@ -149,6 +149,13 @@ def test_the_link_local_twin_of_an_ipv6_next_hop_is_ignored() -> None:
     assert [heard.path.next_hop for heard in event.announced] == [ip_address("fd99::2")]
 
 
+def test_a_link_local_next_hop_that_comes_alone_is_passed_on_to_be_named() -> None:
+    hops = {"fe80::1": ["fd12::/64"]}
+    event = only(update({"attribute": {}, "announce": {"ipv6 unicast": hops}}))
+    assert isinstance(event, PathsReceived)
+    assert [heard.path.next_hop for heard in event.announced] == [ip_address("fe80::1")]
+
+
 def test_end_of_rib_refresh_shutdown_and_hello() -> None:
     eor = line(
         "update", {"direction": "receive", "message": {"eor": {"afi": "ipv6", "safi": "unicast"}}}
