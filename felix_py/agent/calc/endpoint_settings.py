@@ -6,11 +6,11 @@ route_localnet stays off, because 1 lets a pod reach what listens on the host's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from felix_py.agent.calc.conflicts import winner
 from felix_py.agent.snapshot import Snapshot
-from felix_py.kernel.model import Link, LinkSettings, Route, RouteKey
+from felix_py.kernel.model import Link, LinkSettings, Route
 from felix_py.kernel.ownership import LINK_PREFIX
 
 POD_LINK4 = LinkSettings(
@@ -21,6 +21,8 @@ pod's first ARP request waits up to 0.8 s."""
 
 RA_PROTOCOL = 9
 """RTPROT_RA: a route learned from a router advertisement."""
+UPLINK_KINDS = frozenset({"", "bond", "team", "vlan"})
+"""Kinds of links that no container runtime makes; "" is a physical one."""
 
 
 def settings_of(interface: str, snapshot: Snapshot, *, ipv6: bool) -> LinkSettings | None:
@@ -57,27 +59,35 @@ def host_settings(snapshot: Snapshot) -> LinkSettings:
     return LinkSettings(forwarding4=True, forwarding6=True if uses_ipv6(snapshot) else None)
 
 
-def uplinks_on_advertisements(
-    links: Iterable[Link], accept_ra: Mapping[str, int | None], routes: Iterable[Route]
-) -> tuple[str, ...]:
-    """Links that must get accept_ra 2 before `all.forwarding` of IPv6 is switched on.
+def may_live_on_advertisements(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Links that take router advertisements until they begin to forward, but for pods' links."""
+    return tuple(
+        link
+        for link in links
+        if link.settings.accept_ra == 1
+        and link.name != "lo"
+        and not link.name.startswith(LINK_PREFIX)
+    )
 
-    The kernel deletes default routes learned from advertisements the moment a link with
-    accept_ra 1 begins to forward. Those are links that hold such a route, and physical ones that
-    may learn one.
+
+def uplinks_on_advertisements(links: Iterable[Link], routes: Iterable[Route]) -> tuple[str, ...]:
+    """Those links that must get accept_ra 2 before `all.forwarding` of IPv6 is switched on.
+
+    The kernel deletes default routes learned from advertisements the moment a link with accept_ra 1
+    begins to forward, and learns none afterwards. At boot the first advertisement may come after us.
+    So it is the links that hold such a route, those that are never a container's (physical ones, bonds,
+    VLANs), and those that a default route of either family leads to.
     """
-    holding = {hop.ifindex for route in routes if _is_advertised(route) for hop in route.next_hops}
+    ways = {hop.ifindex for route in routes if _leads_out(route) for hop in route.next_hops}
     return tuple(
         sorted(
             link.name
-            for link in links
-            if accept_ra.get(link.name) == 1
-            and not link.name.startswith(LINK_PREFIX)
-            and (link.index in holding or (not link.kind and link.name != "lo"))
+            for link in may_live_on_advertisements(links)
+            if link.index in ways or link.kind in UPLINK_KINDS
         )
     )
 
 
-def _is_advertised(route: Route) -> bool:
-    key: RouteKey = route.key
-    return key.prefix.version == 6 and route.protocol == RA_PROTOCOL
+def _leads_out(route: Route) -> bool:
+    prefix = route.key.prefix
+    return prefix.prefixlen == 0 or (prefix.version == 6 and route.protocol == RA_PROTOCOL)

@@ -7,11 +7,13 @@ import structlog
 from felix_py.agent.calc import endpoint_settings
 from felix_py.agent.snapshot import Snapshot
 from felix_py.kernel.errors import KernelRefused
-from felix_py.kernel.model import Link, LinkSettings
-from felix_py.kernel.ownership import LINK_PREFIX
+from felix_py.kernel.model import MAIN_TABLE, Link, LinkSettings
+from felix_py.kernel.ownership import BGP, FELIX
 from felix_py.kernel.port import Kernel
 
 log = structlog.get_logger(__name__)
+
+OURS = frozenset({FELIX.route_protocol, BGP.route_protocol})
 
 
 class HostManager:
@@ -20,6 +22,7 @@ class HostManager:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._links: tuple[Link, ...] = ()
+        self._judged: frozenset[Link] = frozenset()
         self.ipv6 = kernel.read_settings("all").forwarding6 is not None
         self.failed: str | None = None
 
@@ -28,7 +31,7 @@ class HostManager:
         self._links = links
 
     def apply(self, snapshot: Snapshot) -> bool:
-        """Put forwarding right; reads two files when all is well. False when refused."""
+        """Put forwarding right; reads a few files when all is well. False when refused."""
         wish = endpoint_settings.host_settings(snapshot)
         if not self.ipv6:
             wish = LinkSettings(forwarding4=wish.forwarding4)
@@ -38,9 +41,9 @@ class HostManager:
                 forwarding4=_unless(present.forwarding4, wish.forwarding4),
                 forwarding6=_unless(present.forwarding6, wish.forwarding6),
             )
+            if wish.forwarding6:
+                self._keep_advertised_routes()
             if missing != LinkSettings():
-                if missing.forwarding6:
-                    self._keep_advertised_routes()
                 self._kernel.write_settings("all", missing)
                 log.info("host settings corrected", settings=str(missing))
         except KernelRefused as refused:
@@ -51,12 +54,15 @@ class HostManager:
         return True
 
     def _keep_advertised_routes(self) -> None:
-        routes = self._kernel.routes(254, protocol=endpoint_settings.RA_PROTOCOL)
-        asked = [link for link in self._links if not link.name.startswith(LINK_PREFIX)]
-        accepting = {link.name: self._kernel.read_settings(link.name).accept_ra for link in asked}
-        for name in endpoint_settings.uplinks_on_advertisements(self._links, accepting, routes):
+        """Before forwarding is on, and again when another link takes advertisements."""
+        asked = endpoint_settings.may_live_on_advertisements(self._links)
+        if self._judged == frozenset(asked):
+            return
+        routes = self._kernel.routes(MAIN_TABLE, passing_over=OURS)
+        for name in endpoint_settings.uplinks_on_advertisements(asked, routes):
             self._kernel.write_settings(name, LinkSettings(accept_ra=2))
             log.info("uplink keeps its advertised routes", link=name)
+        self._judged = frozenset(asked)
 
 
 def _unless(present: bool | None, wished: bool | None) -> bool | None:  # noqa: FBT001

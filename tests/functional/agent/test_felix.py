@@ -54,6 +54,20 @@ def test_an_ipv6_endpoint_gets_its_route(node: FelixNode) -> None:
     assert node.sysctl(f"ipv6/conf/{LINK}/accept_ra") == "0"
 
 
+def test_an_uplink_takes_its_first_router_advertisement_after_forwarding_is_on(
+    node: FelixNode,
+) -> None:
+    """At boot the router may speak later than felix; IPv4 tells which link is the uplink."""
+    assert node.sysctl("ipv6/conf/eth0/accept_ra") == "1"
+    assert not node.ip("-6", "route", "show", "default")
+    node.pod_link(LINK)
+    node.start()
+    node.put_endpoint("a", "fd00::7/128", link=LINK)
+    node.until(lambda: node.sysctl("ipv6/conf/all/forwarding") == "1")
+    assert node.sysctl("ipv6/conf/eth0/accept_ra") == "2"
+    assert node.sysctl("ipv6/conf/tor0/accept_ra") == "1"
+
+
 def test_a_deleted_or_changed_route_is_put_right_within_a_second(node: FelixNode) -> None:
     running_pod(node)
     node.ip("route", "del", POD)

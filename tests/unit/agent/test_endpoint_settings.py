@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 from felix_py.agent.calc import endpoint_settings as calc
@@ -39,16 +40,32 @@ def test_ipv6_forwarding_is_switched_on_only_where_ipv6_is_used() -> None:
     assert calc.host_settings(Snapshot(ME, pools={PoolName("six"): pool6})).forwarding6
 
 
+ACCEPTING = LinkSettings(accept_ra=1)
+LINKS = [
+    Link(index, name, kind, settings=ACCEPTING)
+    for index, (name, kind) in enumerate(
+        [("lo", ""), ("eth0", ""), ("veth1", "veth"), ("br0", "bridge"), ("cali1", "veth")], 1
+    )
+]
+
+
+def default(text: str, ifindex: int, protocol: int) -> Route:
+    return Route(RouteKey(ip_network(text), 1024), protocol, next_hops=(NextHop(ifindex),))
+
+
 def test_uplinks_that_live_on_router_advertisements_are_found() -> None:
-    links = [
-        Link(1, "lo"),
-        Link(2, "eth0"),
-        Link(3, "veth1", "veth"),
-        Link(4, "br0", "bridge"),
-        Link(5, "cali1", "veth"),
-    ]
-    advertised = Route(RouteKey(ip_network("::/0"), 1024), 9, next_hops=(NextHop(3),))
-    ones = dict.fromkeys((link.name for link in links), 1)
-    assert calc.uplinks_on_advertisements(links, ones, [advertised]) == ("eth0", "veth1")
-    zeros = dict.fromkeys((link.name for link in links), 0)
-    assert calc.uplinks_on_advertisements(links, zeros, [advertised]) == ()
+    advertised = default("::/0", 3, 9)
+    assert calc.uplinks_on_advertisements(LINKS, [advertised]) == ("eth0", "veth1")
+    off = [replace(link, settings=LinkSettings(accept_ra=0)) for link in LINKS]
+    assert calc.uplinks_on_advertisements(off, [advertised]) == ()
+
+
+def test_an_uplink_whose_first_advertisement_is_still_to_come_is_found() -> None:
+    """A bridge that IPv4 leaves by; a bond by its kind. Another bridge may well be a container's."""
+    assert calc.uplinks_on_advertisements(LINKS, [default("0.0.0.0/0", 4, 16)]) == ("br0", "eth0")
+    bond = Link(9, "bond0", "bond", settings=ACCEPTING)
+    assert calc.uplinks_on_advertisements([bond, LINKS[3]], []) == ("bond0",)
+
+
+def test_a_pods_link_never_lives_on_advertisements() -> None:
+    assert calc.uplinks_on_advertisements(LINKS[4:], [default("::/0", 5, 9)]) == ()
