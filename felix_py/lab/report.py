@@ -143,7 +143,7 @@ def _families(seen: list[Seen], addresses: list[tuple[int, str]]) -> tuple[str, 
 def _outside(seen: list[Seen]) -> str:
     """A line per family: whether it holds, and as whom the pod is seen when that is not itself."""
     return "\n".join(
-        f"{_mark(ok=each.complaint is None)}{f' as {each.saw}' if each.way.translated else ''}"
+        f"{_mark(ok=each.complaint is None)}{' as node' if each.way.translated else ''}"
         for each in sorted(seen, key=lambda each: each.version)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from felix_py.lab.machine import Machine, layer
 from felix_py.lab.topology import Topology
 
 FRR_DAEMONS = "/usr/lib/frr"
+ZEBRA_ANSWERS = "vtysh -d zebra -c 'show version' >/dev/null 2>&1"
+AFTER_ZEBRA = f"for _ in $(seq 100); do {ZEBRA_ANSWERS} && break; sleep 0.1; done"
+"""As watchfrr does: a session that comes up before bgpd knows the interfaces drops every IPv6 route whose
+next hop has a link-local address beside it. After ten seconds bgpd starts all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,11 @@ def programs(router: Router) -> dict[str, list[str]]:
     if router.kind == "bird":
         return {"bird": ["bird", "-f", "-c", "/etc/bird/bird.conf", "-s", "/run/bird/bird.ctl"]}
     config = ["-f", "/etc/frr/frr.conf", "-u", "frr", "-g", "frr"]
+    bgpd = shlex.join([f"{FRR_DAEMONS}/bgpd", *config])
     return {
         # -K: keep the routes of a bgpd that was here before, so long as it takes to be back.
         "zebra": [f"{FRR_DAEMONS}/zebra", *config, "-K", "120"],
-        "bgpd": [f"{FRR_DAEMONS}/bgpd", *config],
+        "bgpd": ["sh", "-c", f"{AFTER_ZEBRA}; exec {bgpd}"],
         "staticd": [f"{FRR_DAEMONS}/staticd", *config],
     }
 

@@ -39,6 +39,7 @@ class Wanted:
     key: ResourceKey
     spec: Mapping[str, object]
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def objects(topology: Topology, cluster_guid: str) -> Iterator[Wanted]:
@@ -64,7 +65,8 @@ def objects(topology: Topology, cluster_guid: str) -> Iterator[Wanted]:
     for pool in topology.pools:
         yield Wanted(ResourceKey(Kind.IP_POOL, pool.name), {**POOL_DEFAULTS, **pool.spec})
     for peer in topology.peers:
-        yield Wanted(ResourceKey(Kind.BGP_PEER, peer.name), peer.spec)
+        key = ResourceKey(Kind.BGP_PEER, peer.name)
+        yield Wanted(key, peer.spec, annotations=peer.annotations)
     for rack, node in topology.nodes:
         yield _node(rack, node)
 
@@ -79,6 +81,7 @@ def documents(topology: Topology, cluster_guid: str, at: datetime) -> dict[str, 
             uid=str(uuid.uuid4()),
             created_at=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             labels=wanted.labels,
+            annotations=wanted.annotations,
         )
         value = codec.decode(wanted.key, raw)
         if isinstance(value, Invalid):

@@ -26,10 +26,11 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class Resource(_Part, frozen=True):
-    """A resource for etcd: its name and its spec, spelled as Calico spells it."""
+    """A resource for etcd: its name and its spec, spelled as Calico spells it, and its annotations."""
 
     name: str
     spec: Mapping[str, Any] = {}
+    annotations: Mapping[str, str] = {}
 
 
 class NodeSpec(_Part, frozen=True):
