@@ -166,7 +166,9 @@ class Allocator:
                 self._fail_waiting(frozen(reason))
                 return
             self._reader.read(self._view.unread_blocks())
-            if self._register() and self._upkeep.work():
+            if not self._register():
+                self._upkeep.hold()
+            elif self._upkeep.work():
                 self._serve()
         except (TransientError, StoreRefused) as error:
             log.warning("no decision now, requests refused", reason=str(error))

@@ -32,14 +32,25 @@ class TunnelLease:
     leaving: tuple[IPAddress, ...] = ()
 
 
-def settle_tunnel(
-    draft: Draft, kind: TunnelKind, on_device: frozenset[IPAddress], moment: Moment
-) -> TunnelLease:
-    """Plan what must change. on_device: the addresses that this host's device of the kind carries.
+@dataclass(frozen=True, slots=True)
+class TunnelAsk:
+    """One kind of tunnel, and the addresses that this host's device of it carries.
+
+    only_in_use: nothing new is taken and nothing given back; what is in use already is held.
+    """
+
+    kind: TunnelKind
+    on_device: frozenset[IPAddress]
+    moment: Moment
+    only_in_use: bool = False
+
+
+def settle_tunnel(draft: Draft, ask: TunnelAsk) -> TunnelLease:
+    """Plan what must change.
 
     Raises what Chooser.take raises, MissingFacts; the draft is to be dropped then.
     """
-    view, node = draft.view, draft.view.own_node
+    kind, view, node = ask.kind, draft.view, draft.view.own_node
     if node is None:
         return TunnelLease()
     draft.rely(CLUSTER)
@@ -51,12 +62,13 @@ def settle_tunnel(
     address = current(kind, mine, view.pools, node, view.configuration)
     taken: list[Taken] = []
     if pools and address is None:
-        taken = _take(draft, (kind, node, pools), on_device, moment)
-        address = taken[0][0]
-        rely_on_pool(draft, taken[0][1].cidr)
-    busy = on_device | {published(kind, node)}
+        taken = _take(draft, ask, node, pools)
+    for given_address, block in taken:
+        address = given_address
+        rely_on_pool(draft, block.cidr)
+    busy = ask.on_device | {published(kind, node)}
     others = [each for each in mine if each != address]
-    free = frozenset(each for each in others if each not in busy)
+    free = frozenset(each for each in others if each not in busy and not ask.only_in_use)
     touched = {block.cidr for _, block in taken} | _give_back(draft, held, free)
     if free:
         draft.rely(ResourceKey(Kind.NODE, node.name))
@@ -65,17 +77,12 @@ def settle_tunnel(
     return TunnelLease(address, tuple(each for each in others if each not in free))
 
 
-def _take(
-    draft: Draft,
-    what: tuple[TunnelKind, Node, tuple[IPPool, ...]],
-    on_device: frozenset[IPAddress],
-    moment: Moment,
-) -> list[Taken]:
+def _take(draft: Draft, ask: TunnelAsk, node: Node, pools: tuple[IPPool, ...]) -> list[Taken]:
     """An address from these pools: the one in use already if it is free, else any."""
-    kind, node, pools = what
+    kind = ask.kind
     shown = published(kind, node)
     used = [shown] if shown else []
-    used += sorted(on_device - {shown}, key=int)
+    used += sorted(ask.on_device - {shown}, key=int)
     handle, attributes = handle_of(kind, node.name), {"node": node.name, "type": kind.value}
     for address in used:
         if containing(address, pools) is None:
@@ -85,13 +92,15 @@ def _take(
         )
         child = draft.child()
         try:
-            pair = given(child, address, request, [], moment)
+            pair = given(child, address, request, [], ask.moment)
         except RefusedError:
             continue
         child.keep()
         return [pair]
+    if ask.only_in_use:
+        return []
     wanted = Wanted(kind.version, 1, pools, Attribute(handle, attributes))
-    return Chooser(draft, wanted, moment).take()
+    return Chooser(draft, wanted, ask.moment).take()
 
 
 def _give_back(draft: Draft, held: Sequence[Taken], free: frozenset[IPAddress]) -> set[IPNetwork]:

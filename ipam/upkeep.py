@@ -22,7 +22,7 @@ from ipam.draft import Draft, MissingFacts
 from ipam.reader import Reader
 from ipam.repair import repairs
 from ipam.tickets import Ticket
-from ipam.tunnel_lease import TunnelLease, settle_tunnel
+from ipam.tunnel_lease import TunnelAsk, TunnelLease, settle_tunnel
 from ipam.tunnels import TunnelKind, handle_of
 from ipam.view import View
 
@@ -66,6 +66,7 @@ class Upkeep:
         self._leaving = Interval(LEAVING_SECONDS)
         self._retry = Retry(Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS))
         self._losses = 0
+        self._in_use_is_held = False
         self._leases: dict[TunnelKind, TunnelLease] = {}
         self.problems: dict[TunnelKind, str] = {}
         """Why a kind of tunnel has no address, for people."""
@@ -82,7 +83,14 @@ class Upkeep:
     def distrust(self) -> None:
         """The store went back: what was decided on it counts no more."""
         self._decided_on = None
+        self._in_use_is_held = False
         self._look_again.hurry()
+
+    def hold(self) -> None:
+        """While every node registers what lives there, and nothing new is given out: take in place what
+        this node's tunnels use, as long as it is free. Raises StoreAway, StoreRefused."""
+        if not self._in_use_is_held:
+            self._in_use_is_held = self._settle_tunnels(only_in_use=True)
 
     def work(self) -> bool:
         """Do what is due; False: there is more, which comes before requests. Raises StoreAway."""
@@ -137,7 +145,7 @@ class Upkeep:
             or (leaving and self._leaving.wait_seconds(now) == 0)
         )
 
-    def _settle_tunnels(self) -> bool:
+    def _settle_tunnels(self, *, only_in_use: bool = False) -> bool:
         """Decide all kinds in one transaction; False: it lost and is to be tried again first."""
         if self._look_again.wait_seconds(self._clock.now()) == 0:
             handles = (HandleKey(handle_of(kind, self._view.node)) for kind in TunnelKind)
@@ -149,7 +157,7 @@ class Upkeep:
         except TransientError as error:
             self._note(dict.fromkeys(TunnelKind, str(error)))
             return True
-        draft, leases, problems = self._planned(on_devices)
+        draft, leases, problems = self._planned(on_devices, only_in_use=only_in_use)
         if draft.writes():
             if self._commit.commit(Batch[Ticket](draft)).revision is None:
                 self._losses += 1
@@ -161,7 +169,7 @@ class Upkeep:
         return True
 
     def _planned(
-        self, on_devices: Mapping[TunnelKind, frozenset[IPAddress]]
+        self, on_devices: Mapping[TunnelKind, frozenset[IPAddress]], *, only_in_use: bool
     ) -> tuple[Draft, dict[TunnelKind, TunnelLease], dict[TunnelKind, str]]:
         """One draft for all kinds, with everything that it had to read."""
         for _ in range(MAX_READS):
@@ -171,10 +179,14 @@ class Upkeep:
             try:
                 for kind in TunnelKind:
                     child = draft.child()
-                    moment = moment_of(self._clock.wall())
+                    ask = TunnelAsk(
+                        kind,
+                        on_devices.get(kind, frozenset()),
+                        moment_of(self._clock.wall()),
+                        only_in_use=only_in_use,
+                    )
                     try:
-                        addresses = on_devices.get(kind, frozenset())
-                        leases[kind] = settle_tunnel(child, kind, addresses, moment)
+                        leases[kind] = settle_tunnel(child, ask)
                     except RefusedError as error:
                         leases[kind] = self._leases.get(kind, TunnelLease())
                         problems[kind] = str(error)

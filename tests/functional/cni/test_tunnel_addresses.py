@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,67 @@ def test_an_address_stays_until_node_and_device_have_let_go_of_it(node: CniNode)
     netns.ip("address", "flush", "dev", "vxlan.calico", namespace=node.namespace)
     until(lambda: handles(node) == [])
     assert tunnels(node) == {}
+
+
+@contextmanager
+def felix(node: CniNode) -> Iterator[None]:
+    """felix beside the cni server, on an uplink with a default route."""
+    netns.veth((node.namespace, "eth0"), (node.namespace, "tor0"))
+    netns.address(node.namespace, "eth0", "192.168.50.11/24")
+    netns.ip("route", "add", "default", "via", "192.168.50.1", namespace=node.namespace)
+    script = "from felix_py.agent.main import main; main()"
+    config = str(node.directory / "felix-py.yaml")
+    with (node.directory / "felix-log").open("ab") as log:
+        process = subprocess.Popen(
+            netns.command(node.namespace, sys.executable, "-c", script, "--config", config),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def published(node: CniNode) -> str | None:
+    path = f"/calico/resources/v3/projectcalico.org/nodes/{NODE}"
+    spec: dict[str, Any] = json.loads(node.etcd.dump(path)[path])["spec"]
+    return spec.get("ipv4VXLANTunnelAddr")
+
+
+def carried(node: CniNode) -> list[str]:
+    shown = netns.run(
+        node.namespace, *("ip", "-j", "address", "show", "dev", "vxlan.calico"), check=False
+    )
+    links = json.loads(shown or "[]")
+    infos = [info for link in links for info in link["addr_info"]]
+    return [info["local"] for info in infos if info["family"] == "inet"]
+
+
+def test_felix_carries_and_publishes_what_was_assigned_and_a_replacement_moves_everything(
+    node: CniNode,
+) -> None:
+    with felix(node):
+        pool(node, vxlanMode="Always")
+        until(lambda: handles(node) == [VXLAN])
+        first = address_of(node, VXLAN)
+        until(lambda: published(node) == first)
+        assert carried(node) == [first]
+        pool(node, vxlanMode="Always", disabled=True)
+        pool(node, "pool-2", "10.245.0.0/24", vxlanMode="Always")
+        until(lambda: (published(node) or "").startswith("10.245.0."))
+        until(lambda: len(tunnels(node)[VXLAN]) == 1)
+        assert carried(node) == [published(node)] == [address_of(node, VXLAN)]
+        pool(node, "pool-2", "10.245.0.0/24")
+        time.sleep(2)
+        assert published(node), "pods of the disabled pool still use the tunnel"
+        pool(node, disabled=True)
+        until(lambda: published(node) is None)
+        time.sleep(3)
+        assert carried(node), "others may not have heard of it yet"
+        assert handles(node) == [VXLAN], "and no pod may be given it meanwhile"
 
 
 def test_no_pod_gets_the_tunnel_address_of_a_node_whose_store_lost_it(node: CniNode) -> None:

@@ -40,7 +40,7 @@ from ipam.draft import Draft, MissingFacts
 from ipam.pool import StartIndex, start_index
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Ticket
-from ipam.tunnel_lease import TunnelLease, settle_tunnel
+from ipam.tunnel_lease import TunnelAsk, TunnelLease, settle_tunnel
 from ipam.tunnels import TunnelKind
 from ipam.upkeep import Devices
 
@@ -206,7 +206,8 @@ class Machine:
         for _ in range(8):
             draft = Draft(allocator._view)
             try:
-                lease = settle_tunnel(draft, kind, frozenset(), moment_of(self.clock.wall()))
+                ask = TunnelAsk(kind, frozenset(), moment_of(self.clock.wall()))
+                lease = settle_tunnel(draft, ask)
             except MissingFacts as missing:
                 allocator._reader.fill([missing])
                 continue

@@ -12,6 +12,7 @@ from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import HandleId, IPAddress, Kind, Node, NodeName
 from ipam import admin
 from ipam.admin import AddressRelease, Office
+from ipam.census import OTHERS_SECONDS
 from ipam.requests import AssignRequest
 from ipam.tunnels import TunnelKind, current, present, published, wanted_pools
 from ipam.upkeep import LEAVING_SECONDS, LONGEST_RETRY_SECONDS, LOOK_AGAIN_SECONDS
@@ -187,6 +188,25 @@ def test_a_published_address_that_ipam_lost_is_taken_in_place_before_any_pod_get
     world.a.settle_down()
     assert addresses(ticket.wait(0)) == ["10.0.0.0", "10.0.0.2"]
     assert world.held()[IPIP] == ["10.0.0.1"]
+
+
+def test_after_a_restore_the_tunnels_address_is_held_before_other_nodes_give_anything_out(
+    world: World,
+) -> None:
+    old = world.cluster.store.snapshot()
+    world.pool("one", ipipMode="Always")
+    world.go()
+    world.carry(TunnelKind.IPIP, "10.0.0.0")
+    world.cluster.store.restore(old)
+    world.pool("one", ipipMode="Always")
+    world.pool("two", "10.0.1.0/24", vxlanMode="Always")
+    world.a.sync(frozen="the store went back")
+    world.a.settle_down(2)
+    world.a.sync()
+    world.a.settle_down(3)
+    assert world.held() == {IPIP: ["10.0.0.0"]}, "nothing new is taken yet"
+    world.go(OTHERS_SECONDS)
+    assert world.held() == {IPIP: ["10.0.0.0"], VXLAN: ["10.0.1.0"]}
 
 
 def test_the_address_of_the_device_is_taken_in_place_when_nothing_is_published(
