@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +27,7 @@ from bgp.sessions import Sessions
 from bgp.settings import AgentSettings
 from bgp.speaker import Speaker
 from bgp.state import ACCEPT_PATIENCE_SECONDS, State, is_awaited, watched_prefixes
-from bgp.status import DAEMON, Identity
+from bgp.status import DAEMON
 from bgp.underlay import UnderlayReader
 from bgp.yielding import Yielding
 from felix_py.datastore import concern
@@ -40,6 +39,7 @@ from felix_py.datastore.keys import Key
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.refill import Refill
 from felix_py.datastore.status_board import StatusBoard
+from felix_py.datastore.status_document import Identity
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel.hints import Hints, KernelReader
 from felix_py.kernel.ownership import BGP, FELIX
@@ -49,7 +49,6 @@ from felix_py.runtime import status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
 from felix_py.runtime.supervisor import Supervisor
-from felix_py.runtime.version import VERSION
 
 
 def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Supervisor:
@@ -63,18 +62,8 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     hints, history = Hints(), History(run_dir, DAEMON)
     client, rib = RelayClient(f"{run_dir}/bgp/relay.sock", events), RibIn()
     publisher = Publisher(StatusBoard(store, me, DAEMON))
-    started_at = clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ")
-    identity = Identity(me, os.getpid(), VERSION, started_at, settings.node.backend)
-    learned = Learned(rib, settings.bgp.policy())
-    yielding = Yielding(learned.felixs, lambda at: prefixes_of(kernel, FELIX, at))
-    routing = Routing(
-        rib,
-        learned,
-        Fib(RouteTable(kernel, BGP), yielding),
-        UnderlayReader(kernel),
-        hints,
-        keep_seconds=settings.bgp.keep_routes_seconds,
-    )
+    identity = Identity.of_this_process(DAEMON, me, clock.wall())
+    routing = _routing(settings, rib, kernel, hints)
     reporting = Reporting(
         identity, clock, lambda said: status_file.write(run_dir, DAEMON, said), publisher.publish
     )
@@ -90,15 +79,9 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         clock,
         Health(clock),
     )
-    syncer = Syncer(
-        store,
-        watched_prefixes(me),
-        mailbox,
-        history,
-        clock,
-        refill=Refill(ACCEPT_PATIENCE_SECONDS, is_awaited),
-        reading=concern.of_node(me),
-    )
+    refill = Refill(ACCEPT_PATIENCE_SECONDS, is_awaited)
+    watched, reading = watched_prefixes(me), concern.of_node(me)
+    syncer = Syncer(store, watched, mailbox, history, clock, refill=refill, reading=reading)
     supervisor.add("syncer", syncer.run)
     supervisor.add("kernel", KernelReader(kernel, hints, bell.ring, QUIET).run)
     supervisor.add("relay", client.run)
@@ -106,6 +89,19 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     supervisor.add("door", Door(Path(run_dir) / "bgp" / "ask.sock", questions).run)
     supervisor.add("loop", loop.run)
     return supervisor
+
+
+def _routing(settings: AgentSettings, rib: RibIn, kernel: Pyroute2Kernel, hints: Hints) -> Routing:
+    learned = Learned(rib, settings.bgp.policy())
+    yielding = Yielding(learned.felixs, lambda at: prefixes_of(kernel, FELIX, at))
+    return Routing(
+        rib,
+        learned,
+        Fib(RouteTable(kernel, BGP), yielding),
+        UnderlayReader(kernel),
+        hints,
+        keep_seconds=settings.bgp.keep_routes_seconds,
+    )
 
 
 def _sessions(

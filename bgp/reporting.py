@@ -16,8 +16,9 @@ from bgp.rib_in import RibIn
 from bgp.routing import Routing
 from bgp.sessions import Sessions
 from bgp.state import State
-from bgp.status import DAEMON, Identity, RouteReport, SessionReport, Troubles, document
+from bgp.status import DAEMON, RouteReport, SessionReport, Troubles, document
 from felix_py.datastore.status_board import StatusBoard
+from felix_py.datastore.status_document import Identity
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.metrics import (
@@ -100,7 +101,7 @@ class Reporting:
             {key.path: reason for key, reason in state.invalid.items()},
             sessions.problem,
         )
-        routes = _routes(routing)
+        routes = _routes(routing, state)
         status = document(self._identity, state.store, reports, announced, routes, troubles)
         if status == self._said:
             return
@@ -125,9 +126,10 @@ def _text(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _routes(routing: Routing) -> RouteReport:
+def _routes(routing: Routing, state: State) -> RouteReport:
     refused, examples = routing.refusals()
     return RouteReport(
+        backend=state.snapshot.reach_terms.backend.value,
         wanted=routing.wanted,
         installed=routing.fib.installed(),
         adopting=routing.fib.adopting,

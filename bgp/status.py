@@ -8,22 +8,9 @@ from dataclasses import dataclass, field
 from bgp.model import IPAddress, IPNetwork, Peering
 from bgp.peer_rib import Peer
 from felix_py.datastore.changes import StoreState
+from felix_py.datastore.status_document import MAX_NAMED, Identity, head, invalid_objects
 
 DAEMON = "bgp"
-MAX_NAMED = 50
-"""Troubles of one kind that are named; counts are always complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What does not change while the process runs."""
-
-    node: str
-    pid: int
-    version: str
-    started_at: str
-    backend: str = "bgp"
-    """The setting node.backend; with another one than bgp there are no sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +29,8 @@ class SessionReport:
 class RouteReport:
     """Learned routes and the kernel."""
 
+    backend: str = "bgp"
+    """The setting node.backend; with another one than bgp there are no sessions."""
     wanted: int = 0
     installed: int = 0
     adopting: bool = False
@@ -72,18 +61,8 @@ def document(
 ) -> dict[str, object]:
     """The whole status."""
     return {
-        "daemon": DAEMON,
-        "node": identity.node,
-        "pid": identity.pid,
-        "version": identity.version,
-        "startedAt": identity.started_at,
-        "store": {
-            "inSync": store.in_sync,
-            "connected": store.connected,
-            "frozen": store.frozen,
-            "revision": store.revision,
-        },
-        "backend": identity.backend,
+        **head(identity, store),
+        "backend": routes.backend,
         "exabgp": {"problem": troubles.exabgp},
         "sessions": [_session(report) for report in sessions],
         "refusedPeerings": [
@@ -91,28 +70,30 @@ def document(
             for source, reason in sorted(troubles.refused_peerings.items())[:MAX_NAMED]
         ],
         "announced": sorted(map(str, announced)),
-        "learned": {
-            "wanted": routes.wanted,
-            "installed": routes.installed,
-            "adopting": routes.adopting,
-            "waitingForFelix": [str(prefix) for prefix in routes.waiting_for_felix][:MAX_NAMED],
-            "refused": [
-                {"reason": reason, "paths": count, "examples": routes.examples.get(reason, [])}
-                for reason, count in sorted(routes.refused.items())
-            ],
-            "unresolvedNextHops": [
-                {"nextHop": str(hop), "reason": reason}
-                for hop, reason in sorted(routes.unresolved.items(), key=lambda item: str(item[0]))
-            ][:MAX_NAMED],
-            "notWritten": [
-                {"prefix": prefix, "reason": reason}
-                for prefix, reason in sorted(routes.troubles.items())
-            ],
-        },
-        "invalid": [
-            {"key": key, "reason": reason} for key, reason in sorted(troubles.invalid.items())
-        ][:MAX_NAMED],
+        "learned": _learned(routes),
+        "invalid": invalid_objects(troubles.invalid),
         "warnings": list(troubles.warnings[:MAX_NAMED]),
+    }
+
+
+def _learned(routes: RouteReport) -> dict[str, object]:
+    return {
+        "wanted": routes.wanted,
+        "installed": routes.installed,
+        "adopting": routes.adopting,
+        "waitingForFelix": [str(prefix) for prefix in routes.waiting_for_felix][:MAX_NAMED],
+        "refused": [
+            {"reason": reason, "paths": count, "examples": routes.examples.get(reason, [])}
+            for reason, count in sorted(routes.refused.items())
+        ],
+        "unresolvedNextHops": [
+            {"nextHop": str(hop), "reason": reason}
+            for hop, reason in sorted(routes.unresolved.items(), key=lambda item: str(item[0]))
+        ][:MAX_NAMED],
+        "notWritten": [
+            {"prefix": prefix, "reason": reason}
+            for prefix, reason in sorted(routes.troubles.items())
+        ],
     }
 
 

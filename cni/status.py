@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from typing import Any
 from cni.attachments import Attachments
 from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
 from felix_py.datastore.keys import Key, SessionKey
+from felix_py.datastore.status_document import Identity, head, invalid_objects
 from felix_py.runtime import status_file
 from felix_py.runtime.mailbox import Mailbox
-from felix_py.runtime.version import VERSION
 
 DAEMON = "cni"
 PERIOD_SECONDS = 1.0
@@ -60,11 +59,12 @@ class Reporter:
     publish: Callable[[Mapping[str, object]], None]
     run_dir: str
     fence_problem: str | None = "this node's session key in etcd is not read yet"
-    _started_at: str = field(default="", init=False)
+    _identity: Identity = field(init=False)
     _written: dict[str, object] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._started_at = f"{self.attachments.clock.wall():%Y-%m-%dT%H:%M:%SZ}"
+        node, now = self.attachments.node, self.attachments.clock.wall()
+        self._identity = Identity.of_this_process(DAEMON, node, now)
 
     def run(self, stop: threading.Event) -> None:
         """Until asked to stop."""
@@ -102,20 +102,8 @@ class Reporter:
         unregistered = [str(each) for each in allocator.get("unregistered", ())]
         tunnels = [f"no tunnel address: {each}" for each in allocator.get("noTunnelAddress", ())]
         return {
-            "daemon": DAEMON,
-            "node": self.attachments.node,
-            "pid": os.getpid(),
-            "version": VERSION,
-            "startedAt": self._started_at,
-            "store": {
-                "inSync": state.in_sync,
-                "connected": state.connected,
-                "frozen": state.frozen,
-                "revision": state.revision,
-            },
-            "invalid": [
-                {"key": path, "reason": why} for path, why in sorted(self.mailbox.invalid.items())
-            ],
+            **head(self._identity, state),
+            "invalid": invalid_objects(self.mailbox.invalid),
             "warnings": [*([] if reason is None else [reason]), *unregistered, *tunnels],
             "attachments": len(self.attachments.records),
             "pendingDels": len(self.attachments.pending),

@@ -20,6 +20,7 @@ from felix_py.agent.snapshot import Dirty
 from felix_py.agent.state import State
 from felix_py.agent.survivors import Survivors, lasting
 from felix_py.datastore.changes import SyncMailbox
+from felix_py.datastore.status_document import Identity, invalid_objects
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.hints import Hints, Look
 from felix_py.kernel.model import Address, Link, Route
@@ -69,7 +70,9 @@ class Outlets:
 
     reporter: Reporter
     write_status: Callable[[Mapping[str, object]], None]
-    identity: status.Identity
+    identity: Identity
+    host_name_now: str | None
+    """The host's name, when it is not the node's any more."""
     guid: Callable[[], str]
     published: Callable[[], Published] = Published
     """The tunnel addresses at which this node may be sent to now."""
@@ -239,17 +242,16 @@ class Loop:
             handed=routes.handed,
             failed_links=links.failed,
             failed_host=self._managers.host.failed,
+            host_name_now=self._outlets.host_name_now,
         )
         snapshot, identity = self._state.snapshot, self._outlets.identity
         document = status.document(identity, self._state.store, snapshot, kernel, self._node)
         document["unregistered"] = status.unregistered(
             lasting(snapshot.survivors, self._clock.now())
         )
-        document["invalid"] = [
-            {"key": key, "reason": reason} for key, reason in sorted(self._state.invalid.items())
-        ]
+        document["invalid"] = invalid_objects(self._state.invalid)
         of_node = self._outlets.reporter.node_warnings
-        warnings = status.warnings(identity, snapshot, kernel, of_node)
+        warnings = status.warnings(snapshot, kernel, of_node)
         for manager in self._managers.more:
             document[manager.name] = manager.report()
             warnings += manager.warnings()

@@ -33,6 +33,7 @@ from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
+from felix_py.datastore.status_document import Identity
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel import mtu_file, pod_records
 from felix_py.kernel.conntrack import forget_untranslated
@@ -117,7 +118,8 @@ def _assemble(
         Outlets(
             reporter,
             lambda document: status_file.write(run_dir, status.DAEMON, document),
-            _identity(me, clock),
+            Identity.of_this_process(status.DAEMON, me, clock.wall()),
+            node_name.host_name_differs(me),
             lambda: history.guid,
             Publication(lambda: tunnels.published, lambda: packets.senders_stand),
         ),
@@ -149,14 +151,4 @@ def _filter(reader: NftReader, resources: ExitStack) -> FilterManager:
         reader.take,
         Forwarding(nft, IptablesLegacy()),
         forget_untranslated,
-    )
-
-
-def _identity(me: NodeName, clock: SystemClock) -> status.Identity:
-    return status.Identity(
-        node=me,
-        pid=os.getpid(),
-        version=VERSION,
-        started_at=clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ"),
-        host_name_now=node_name.host_name_differs(me),
     )

@@ -10,25 +10,12 @@ from felix_py.agent.calc.node_object import AddressWish
 from felix_py.agent.snapshot import Snapshot
 from felix_py.agent.survivors import Survivor
 from felix_py.datastore.changes import StoreState
+from felix_py.datastore.status_document import MAX_NAMED, Identity, head
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import Route, RouteKey
 from felix_py.kernel.ownership import LINK_PREFIX
 
 DAEMON = "felix"
-MAX_NAMED = 50
-"""Failures of one kind that are named; the counts are always complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What does not change while the process runs."""
-
-    node: str
-    pid: int
-    version: str
-    started_at: str
-    host_name_now: str | None = None
-    """The host's present name when it is not the node's any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +30,8 @@ class KernelReport:
     handed: Iterable[RouteKey] = ()
     failed_links: Mapping[str, KernelRefused] = field(default_factory=dict)
     failed_host: str | None = None
+    host_name_now: str | None = None
+    """The host's present name when it is not the node's any more."""
 
 
 def document(
@@ -54,17 +43,7 @@ def document(
 ) -> dict[str, object]:
     """Everything but invalid objects and warnings of the Node, which the loop adds."""
     return {
-        "daemon": DAEMON,
-        "node": identity.node,
-        "pid": identity.pid,
-        "version": identity.version,
-        "startedAt": identity.started_at,
-        "store": {
-            "inSync": store.in_sync,
-            "connected": store.connected,
-            "frozen": store.frozen,
-            "revision": store.revision,
-        },
+        **head(identity, store),
         "endpoints": sum(len(claims) for claims in snapshot.interfaces.values()),
         "blocks": sorted(str(cidr) for cidr in snapshot.blocks),
         "routes": {
@@ -94,15 +73,11 @@ def unregistered(survivors: Iterable[Survivor]) -> list[dict[str, object]]:
     return found[:MAX_NAMED]
 
 
-def warnings(
-    identity: Identity, snapshot: Snapshot, kernel: KernelReport, of_node: Iterable[str]
-) -> list[str]:
+def warnings(snapshot: Snapshot, kernel: KernelReport, of_node: Iterable[str]) -> list[str]:
     """What people should look at, one sentence each."""
     found = list(of_node)
-    if identity.host_name_now is not None:
-        found.append(
-            f"the host is now called {identity.host_name_now}, the node stays {identity.node}"
-        )
+    if kernel.host_name_now is not None:
+        found.append(f"the host is now called {kernel.host_name_now}, the node stays {snapshot.me}")
     if kernel.failed_host is not None:
         found.append(f"the host's forwarding cannot be set: {kernel.failed_host}")
     found += [

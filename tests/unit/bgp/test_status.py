@@ -9,17 +9,16 @@ from typing import Any
 from bgp.model import NotificationSeen, PathsReceived, PeerDown, PeerUp
 from bgp.rib_in import RibIn
 from bgp.status import (
-    MAX_NAMED,
-    Identity,
     RouteReport,
     SessionReport,
     Troubles,
     document,
 )
 from felix_py.datastore.changes import StoreState
+from felix_py.datastore.status_document import MAX_NAMED, Identity
 from tests.support.bgp_cluster import path, peering
 
-ME = Identity("node-1", 7, "1.0", "2026-01-01T00:00:00Z")
+ME = Identity("bgp", "node-1", 7, "1.0", "2026-01-01T00:00:00Z")
 STORE = StoreState(in_sync=True, connected=False, frozen="the store went back", revision=9)
 PEER = ip_address("10.0.0.2")
 

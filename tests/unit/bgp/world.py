@@ -48,11 +48,11 @@ from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.speaker import Speaker
 from bgp.state import State
-from bgp.status import Identity
 from bgp.yielding import Yielding
 from felix_py.datastore.changes import STORE_STATE, Change, StoreState, SyncMailbox
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import Stored
+from felix_py.datastore.status_document import Identity
 from felix_py.datastore.values import Value
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.hints import Hints
@@ -374,7 +374,7 @@ class Agent:
         )
         self.sessions.drive(self.process)
         self.told: list[Mapping[str, object]] = []
-        identity = Identity(ME, 1, "0", "2026-01-01T00:00:00Z")
+        identity = Identity("bgp", ME, 1, "0", "2026-01-01T00:00:00Z")
         self.loop = Loop(
             Inputs(
                 Bell(),
