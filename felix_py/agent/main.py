@@ -42,6 +42,7 @@ from felix_py.kernel.iptables_legacy import IptablesLegacy
 from felix_py.kernel.link_settings import LinkSettingsDriver
 from felix_py.kernel.nft_command import NftCommand
 from felix_py.kernel.nft_monitor import GenerationSocket, NftReader
+from felix_py.kernel.nft_pieces import FAMILY
 from felix_py.kernel.nft_pieces_table import PiecesTable
 from felix_py.kernel.nft_table import NftTables
 from felix_py.kernel.ownership import BGP, FELIX, QOS_TABLE
@@ -91,14 +92,18 @@ def _assemble(
     hints = Hints()
     # Learned routes are the other agent's and come by the ten thousand.
     reader = KernelReader(kernel, hints, mailbox.wake, frozenset({BGP.route_protocol}))
-    nft_reader = NftReader(mailbox.wake)
+    qos_table = (FAMILY, QOS_TABLE)
+    nft_reader = NftReader(mailbox.wake, frozenset({qos_table}))
     history = History(run_dir, status.DAEMON)
     reporter = Reporter(store, me, StatusBoard(store, me, status.DAEMON), clock)
     tunnel_links = resources.enter_context(NetlinkTunnelLinks())
     packets = _filter(nft_reader, resources)
     tunnels = TunnelManager(tunnel_links, lambda: kernel.read_settings("all").rp_filter or 0)
     shaping = resources.enter_context(TrafficControl())
-    qos = QosManager(shaping, PiecesTable(NftCommand(), QOS_TABLE))
+    qos = QosManager(
+        shaping,
+        PiecesTable(NftCommand(), QOS_TABLE, partial(nft_reader.touched, qos_table)),
+    )
     loop = Loop(
         mailbox,
         hints,

@@ -130,7 +130,10 @@ class NftReader:
     Where the kernel has no nftables it has nothing to tell, and writing the tables says why.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, wake: Callable[[], None], watched: frozenset[TableName] = frozenset()
+    ) -> None:
+        """watched: tables of which `touched` tells."""
         try:
             self._monitor: NftMonitor | None = NftMonitor()
         except OSError as error:
@@ -140,6 +143,14 @@ class NftReader:
         self._lock = threading.Lock()
         self._transactions: list[NftTransaction] = []
         self._lost = False
+        self._watched, self._touched = watched, set(watched)
+
+    def touched(self, table: TableName) -> bool:
+        """Whether anybody changed this watched table since the last call, or events were lost."""
+        with self._lock:
+            told = table in self._touched
+            self._touched.discard(table)
+        return told
 
     def take(self) -> NftNews:
         """Everything since the last call."""
@@ -172,6 +183,10 @@ class NftReader:
         if not found and not lost:
             return
         with self._lock:
+            for transaction in found:
+                self._touched |= transaction.tables & self._watched
+            if lost:
+                self._touched |= self._watched
             self._transactions += found
             if len(self._transactions) > MAX_TRANSACTIONS:
                 self._transactions, lost = [], True

@@ -21,12 +21,14 @@ JUMP = "jump "
 class Pieces:
     """The table as it should be. `body`: declarations of sets and maps without elements, base chains.
 
-    chains: name -> its rules; maps: name -> key -> chain that packets jump to; sets: name -> elements.
+    fixed: the chains of the body with their numbers of rules. chains: name -> its rules; maps: name ->
+    key -> chain that packets jump to; sets: name -> elements.
     Keys and elements are spelled as nft's JSON spells them.
     """
 
     table: str
     body: str
+    fixed: Mapping[str, int]
     chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sets: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -83,7 +85,12 @@ def removal(table: str) -> str:
 
 
 def _body_stands(wanted: Pieces, stands: Standing) -> bool:
-    return wanted.marker in stands.chains and wanted.maps.keys() <= stands.maps.keys()
+    return (
+        wanted.marker in stands.chains
+        and wanted.maps.keys() <= stands.maps.keys()
+        and wanted.sets.keys() <= stands.sets.keys()
+        and all(stands.chains.get(name) == count for name, count in wanted.fixed.items())
+    )
 
 
 def _whole(wanted: Pieces) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -32,9 +32,12 @@ class PiecesTable:
     ours goes only when its name says that it is one of our chains.
     """
 
-    def __init__(self, nft: Nft, name: str) -> None:
+    def __init__(self, nft: Nft, name: str, touched: Callable[[], bool] = lambda: False) -> None:
+        """touched: whether anybody changed the table since it was last asked; our own changes count too
+        and cost one more reading."""
         self._nft = nft
         self._name = name
+        self._touched = touched
         self._wanted: Pieces | None = None
         self._settled: object = ()
         self.failure: str | None = None
@@ -46,7 +49,8 @@ class PiecesTable:
 
     def apply(self, *, sweep: bool) -> bool:
         """Read and put right, when something else is wanted or (sweep) may stand; False: try again."""
-        if self._wanted == self._settled and not (sweep and self._wanted is not None):
+        look = self._touched() or sweep
+        if self._wanted == self._settled and not (look and self._wanted is not None):
             return True
         try:
             self._put_right()

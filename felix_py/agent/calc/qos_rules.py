@@ -38,6 +38,8 @@ chain delivered {
 }
 """
 """Behind connection tracking, before anybody's filters. The chains of a map begin with its name."""
+FIXED = {"marking": 3, "forwarded": 3, "delivered": 1}
+"""How many rules the body's chains have."""
 
 
 def pieces_of(controls: Mapping[str, QosControls], pools: Iterable[IPNetwork]) -> Pieces | None:
@@ -58,7 +60,7 @@ def pieces_of(controls: Mapping[str, QosControls], pools: Iterable[IPNetwork]) -
     if not chains:
         return None
     sets = _pool_sets(pools) if maps["dscp"] else {"pools4": frozenset(), "pools6": frozenset()}
-    return Pieces(QOS_TABLE, BODY, chains, maps, sets)
+    return Pieces(QOS_TABLE, BODY, FIXED, chains, maps, sets)
 
 
 def _rules(direction: Direction) -> tuple[str, ...]:

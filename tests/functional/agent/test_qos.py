@@ -207,6 +207,17 @@ def test_dscp_is_written_on_what_leaves_and_not_between_pools(world: World) -> N
     assert _tos_seen(world) == "0x0"
 
 
+@pytest.mark.parametrize(
+    "damage", ["nft flush ruleset", "nft flush chain inet felix-py-qos forwarded"]
+)
+def test_rules_that_somebody_took_away_are_back_at_once(world: World, damage: str) -> None:
+    world.limit(ingressMaxConnections=3)
+    world.soon(world.table)
+    before = _without_handles(world.table())
+    netns.run(world.node.namespace, *damage.split())
+    world.soon(lambda: _without_handles(world.table()) == before)
+
+
 def test_with_the_endpoint_every_control_goes(world: World) -> None:
     key = world.limit(
         ingressBandwidth=LIMIT_BITS, egressBandwidth=LIMIT_BITS, egressPacketRate=50, dscp=10
@@ -226,6 +237,13 @@ def test_controls_that_cannot_be_meant_are_named_and_cost_the_pod_nothing(world:
     )
     assert world.node.route(POD)
     assert world.shaped() is None
+
+
+def _without_handles(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {kind: {k: v for k, v in what.items() if k != "handle"} for kind, what in entry.items()}
+        for entry in table
+    ]
 
 
 def _index(world: World, name: str) -> int:

@@ -11,6 +11,7 @@ BODY = "map from { type ifname : verdict; }\nchain passing { iifname vmap @from 
 WANTED = Pieces(
     "t",
     BODY,
+    {"passing": 1},
     {"from_a": ("one", "two"), "from_b": ("three",)},
     {"from": {"cali1": "from_a", "cali2": "from_b"}},
     {"pools": frozenset({"10.0.0.0/8"})},
@@ -27,7 +28,14 @@ def test_what_stands_as_wanted_needs_no_script() -> None:
 
 
 def test_where_nothing_or_another_body_stands_the_table_is_written_whole() -> None:
-    for stands in (None, replace(STANDS, chains={"body_other": 0, "from_a": 2, "from_b": 1})):
+    chains = {"passing": 1, "from_a": 2, "from_b": 1}
+    marker = {WANTED.marker: 0}
+    for stands in (
+        None,
+        replace(STANDS, chains={"body_other": 0, **chains}),
+        replace(STANDS, chains={**marker, **chains, "passing": 0}),
+        replace(STANDS, sets={}),
+    ):
         script = script_for(WANTED, stands)
         assert script.startswith("add table inet t\ndelete table inet t\ntable inet t {\n")
         assert 'add element inet t from { "cali1" : jump from_a, "cali2" : jump from_b }' in script
