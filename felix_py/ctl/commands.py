@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from felix_py.ctl import datastore as datastore_verbs
+from felix_py.ctl import doctor_commands, ipam_app, mtu_app, output, path_commands, version
 from felix_py.ctl import get as get_verb
 from felix_py.ctl import init as init_verb
-from felix_py.ctl import ipam_app, mtu_app, output, path_commands, version
 from felix_py.ctl import label as label_verb
 from felix_py.ctl import status as status_verb
 from felix_py.ctl import write as write_verbs
@@ -28,6 +28,7 @@ app.add_typer(datastore_app, name="datastore")
 app.add_typer(ipam_app.app, name="ipam")
 app.add_typer(mtu_app.app, name="mtu")
 path_commands.register(app)
+doctor_commands.register(app)
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ippool, bgppeer, node, ... or an alias")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")]

@@ -101,7 +101,7 @@ def read(
 ) -> World:
     """Everything about these addresses but the nodes' facts."""
     addresses = list(ends)
-    world = _fleet(reader)
+    world = fleet(reader)
     blocks = [
         value
         for key, value in reader.values(ASSIGNMENT)
@@ -142,7 +142,7 @@ def with_statuses(world: World, store: Store, nodes: Iterable[NodeName]) -> Worl
     return replace(world, statuses=statuses)
 
 
-def _fleet(reader: Reader) -> World:
+def fleet(reader: Reader) -> World:
     """Pools, nodes and configurations."""
     pools: list[IPPool] = []
     nodes: dict[NodeName, Node] = {}
