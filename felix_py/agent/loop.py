@@ -45,6 +45,8 @@ once announce thousands of changes."""
 RECHECK_SECONDS = 0.4
 """All routes are read again so long after a link changed: the kernel drops the IPv4 routes of a
 link that goes down without saying so, even when the link is back before we look."""
+LINGER_SECONDS = 30.0
+"""After the store was frozen: others put back what it lost, and until then their routes stay."""
 LIVE_SECONDS = 30.0
 """A round that takes longer counts as dead."""
 
@@ -109,6 +111,7 @@ class Loop:
         self._retry = Retry(Backoff(0.05, 5.0))
         self._node: dict[int, AddressWish] = {}
         self._published = Published()
+        self._linger_until = float("-inf")
         self._view: HostView | None = None
         self._said: Mapping[str, object] = {}
 
@@ -149,6 +152,7 @@ class Loop:
             self._view = self._read_host()
         if self._view is not None:
             self._state.set_addresses(self._view.addresses)
+        self._linger(now)
         self._started = self._started or self._state.store.may_act
         if not self._started:
             self._pending = _merge(self._pending, Look(all_routes=True, settings=True))
@@ -177,8 +181,13 @@ class Loop:
         if look.links or dirty.any or sweep or self._retry.due(now):
             well = managers.links.apply(self._links, sweep=sweep) and well
         store = self._state.store
-        fresh = store.may_act and store.connected
+        fresh = store.may_act and store.connected and not managers.routes.lingers
         return managers.routes.apply(now, orphans_may_go=fresh) and well
+
+    def _linger(self, now: float) -> None:
+        if self._state.store.frozen is not None:
+            self._linger_until = now + LINGER_SECONDS
+        self._managers.routes.lingers = now < self._linger_until
 
     def _what_to_look_at(self, now: float) -> Look:
         """Hints so far, and what time alone asks for; listing links waits for its interval."""

@@ -43,6 +43,8 @@ class RouteManager:
         self._bgps: set[RouteKey] = set()
         self._handed: dict[RouteKey, Route] = {}
         self.failed: Mapping[RouteKey, KernelRefused] = {}
+        self.lingers = False
+        """A store that was frozen is being filled again: what it does not explain any more is a guest."""
 
     @property
     def wanted(self) -> Mapping[RouteKey, Route]:
@@ -93,9 +95,8 @@ class RouteManager:
                 self._handed[key] = standing
             return
         standing = self._handed.pop(key, None)
-        if standing is not None and route is None:
-            self._retired[key] = standing
-            self._table.want({key: None})
+        if standing is not None:
+            self._wanted.setdefault(key, standing)
         self._set(key, route)
 
     def look(self, prefixes: frozenset[IPNetwork], *, everything: bool) -> None:
@@ -128,7 +129,7 @@ class RouteManager:
             self._table.want({key: route})
             return
         old = self._wanted.pop(key, None)
-        if old is not None:
+        if old is not None and not self.lingers:
             self._retired[key] = old
             self._table.want({key: None})
 

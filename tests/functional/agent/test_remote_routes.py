@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -150,3 +151,24 @@ def test_a_tunnel_is_used_when_both_ends_have_published_it(node: FelixNode) -> N
     )
     assert routes(node)[NEAR]["dev"] == "eth0"
     node.until(lambda: not warned(node, "far has not published"))
+
+
+def test_after_an_accepted_store_other_nodes_have_time_to_put_their_blocks_back(
+    node: FelixNode,
+) -> None:
+    node.backend = "none"
+    cluster(node)
+    node.start()
+    node.until(lambda: NEAR in routes(node))
+    node.ctl("del", "--prefix", f"{RESOURCES}clusterinformations/")
+    node.until(lambda: node.status["store"]["frozen"])
+    node.ctl("del", "--prefix", IPAM)
+    other = {"clusterGUID": "a" * 32, "clusterType": "bgp", "datastoreReady": True}
+    node.put_resource("clusterinformations/default", "ClusterInformation", other)
+    node.put("/felix-py/v1/accepted", {"clusterGUID": "a" * 32, "nonce": "n"})
+    node.until(lambda: node.status["store"]["frozen"] is None, 10)
+    time.sleep(2)
+    assert NEAR in routes(node)
+    node.put_block(NEAR, "near")
+    node.until(lambda: node.status["routes"]["unexplained"] == [])
+    assert NEAR in routes(node)
