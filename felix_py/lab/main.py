@@ -15,6 +15,9 @@ from felix_py.lab.errors import LabError
 from felix_py.lab.home import DEFAULT_NAME, DEFAULT_ROOT, LAB_NAME, Home
 from felix_py.lab.stages import Stages
 
+FILE_COLUMNS = 120
+"""Width of tables where no terminal says how wide it is."""
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False
 )
@@ -22,7 +25,7 @@ app.add_typer(commands_inside.pod_app, name="pod")
 app.add_typer(commands_fail.app, name="fail")
 commands_inside.register(app)
 commands_fail.register(app)
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else FILE_COLUMNS)
 
 
 @app.callback()

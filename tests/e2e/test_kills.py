@@ -6,27 +6,27 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from felix_py.lab import etcd, faults, inventory, pods
-from felix_py.lab.home import Home
-from tests.support.lab import Lab, eventually, in_netns
-from tests.support.pinger import Count, Pinger
+from tests.e2e.kills import (
+    AFTER_LAST_KILL_SECONDS,
+    BETWEEN_KILLS_SECONDS,
+    KINDS,
+    Hands,
+    counted,
+    kill_and_work_meanwhile,
+)
+from tests.support.lab import Lab, eventually
+from tests.support.pinger import Pinger
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
-KINDS = ("felix", "bgp", "relay", "exabgp", "launcher", "cni")
 ROUNDS = 3
 VICTIMS = ("node-a1", "node-b1", "node-a2")
 """Where each round kills; ping streams start and end on all of them."""
-ELSEWHERE = {"node-a1": "node-b2", "node-b1": "node-a2", "node-a2": "node-b2"}
-BETWEEN_KILLS_SECONDS = 3.0
-AFTER_LAST_KILL_SECONDS = 130.0
-"""Past every restart time (120 s): routes that were only kept stale would be gone by then."""
 
 
 @pytest.fixture(scope="module")
@@ -60,71 +60,6 @@ def streams(names: dict[str, Any]) -> list[tuple[str, str]]:
     return pairs + [
         (one_each[node]["netns"], a) for node in ("node-a1", "node-b1") for a in outside
     ]
-
-
-class Hands:
-    """The lab's own functions, without a command's start in between: kills come close together."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.home = Home(lab.name, lab.directory)
-        self.topology = inventory.topology_that_is_up(self.home)
-
-    def pids(self, machine: str, kind: str) -> list[int]:
-        """The processes of a kind on a machine."""
-        return inventory.pids(self.home, self.topology, machine, kind)
-
-    def kill(self, machine: str, kind: str) -> list[int]:
-        """kill -9; the ids that were hit."""
-        return faults.process(self.home, self.topology, machine, kind, hold=False)
-
-    def replaced(self, machine: str, kind: str, before: list[int]) -> bool:
-        """The process runs again under another id, and the old one is gone."""
-        now = self.pids(machine, kind)
-        gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
-        return gone and bool(now) and not set(now) & set(before)
-
-    def blocks(self, node: str) -> int:
-        """How many blocks a node has claimed, by etcdctl."""
-        prefix = f"/calico/ipam/v2/host/{node}/ipv4/block/"
-        told = etcd.ctl(self.home, self.topology, ["get", "--prefix", "--keys-only", prefix])
-        return len(told.split())
-
-    def add_pod(self, node: str) -> pods.Pod:
-        """One more pod."""
-        return pods.add(self.home, node, pods.next_name(self.home, node))
-
-    def add_pods_until_a_new_block(self, node: str) -> list[pods.Pod]:
-        """Pods on a node until it has claimed one more block."""
-        before, made = self.blocks(node), [self.add_pod(node)]
-        while self.blocks(node) == before:
-            assert len(made) < 4, f"{node} claims no block"
-            made.append(self.add_pod(node))
-        return made
-
-
-def reaches(pod: pods.Pod, target: str) -> bool:
-    """One ping that comes back."""
-    done = in_netns(pod.netns, "ping", "-c", "1", "-W", "1", target, check=False)
-    return done.returncode == 0
-
-
-def kill_and_work_meanwhile(hands: Hands, node: str, kind: str) -> None:
-    """Kill; while it is down another node claims and announces a block; both work afterwards."""
-    before = hands.kill(node, kind)
-    made = hands.add_pods_until_a_new_block(ELSEWHERE[node])
-    assert eventually(lambda: hands.replaced(node, kind, before), 20), f"{kind} of {node} not back"
-    here = next(pod for pod in pods.every(hands.home) if pod.node == node)
-    for pod in made:
-        assert eventually(partial(reaches, here, pod.address), 20), f"{here} -> {pod}"
-    fresh = hands.add_pod(node)
-    assert eventually(partial(reaches, fresh, made[-1].address), 20), f"{fresh} -> {made[-1]}"
-    assert eventually(partial(reaches, made[-1], fresh.address), 20), f"{made[-1]} -> {fresh}"
-    pods.delete(hands.home, fresh.name)
-
-
-def counted(pingers: list[Pinger]) -> list[Count]:
-    """Stop all streams."""
-    return [pinger.stop() for pinger in pingers]
 
 
 @pytest.mark.timeout(900)

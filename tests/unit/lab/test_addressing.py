@@ -100,7 +100,7 @@ def test_a_tor_announces_its_rack_its_loopback_and_the_hosts_behind_it() -> None
 
 
 def test_routers_of_nodes_without_bgp_speak_with_one_another_alone() -> None:
-    assert neighbours(routers("vxlan")["tor-a"]) == {"tor-b": "spine"}
+    assert neighbours(routers("vxlan")["tor-a"]) == {"tor-b": "spine", "tor-b-v6": "spine"}
     assert neighbours(routers("plain")["gateway"]) == {}
 
 
