@@ -226,8 +226,8 @@ def test_with_the_endpoint_every_control_goes(world: World) -> None:
     world.soon(lambda: world.shaped(queue_link(LINK)))
     world.node.ctl("del", key)
     world.soon(lambda: not world.table())
-    assert world.shaped() is None
-    assert world.shaped(queue_link(LINK)) is None
+    world.soon(lambda: world.shaped() is None)
+    world.soon(lambda: world.shaped(queue_link(LINK)) is None)
 
 
 def test_controls_that_cannot_be_meant_are_named_and_cost_the_pod_nothing(world: World) -> None:
