@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from typing import TypeVar
 
 from felix_py.ctl import bgp_question
 from felix_py.ctl.calc.facts import (
     AddressFact,
     Asked,
-    DaemonFact,
     ForwardingFact,
     HopFact,
     LinkFact,
@@ -23,6 +22,7 @@ from felix_py.ctl.calc.facts import (
     Told,
 )
 from felix_py.ctl.findings import DAEMONS
+from felix_py.ctl.node_files import daemon_fact, sysctls
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.kernel_view import KernelView, SeenTable
 from felix_py.kernel.model import (
@@ -34,11 +34,10 @@ from felix_py.kernel.model import (
     Route,
     RouteKind,
 )
-from felix_py.kernel.ownership import LINK_PREFIX
+from felix_py.kernel.ownership import LINK_PREFIX, NFT_TABLE
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_lookup import Match, Question
 from felix_py.kernel.tunnel_dump import TunnelDetail
-from felix_py.runtime import status_file
 from felix_py.runtime.errors import FelixPyError
 from felix_py.runtime.settings import NodeSettings
 from felix_py.runtime.version import VERSION
@@ -47,17 +46,7 @@ T = TypeVar("T")
 
 MAX_ENTRY_LINKS = 32
 """Links by which a packet is imagined to enter; further ones are left out, and that is said."""
-SYSCTL_ROOT = Path("/proc/sys/net")
-SYSCTLS = (
-    *("ipv4/ip_forward", "ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter"),
-    *("ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding", "ipv6/conf/all/disable_ipv6"),
-    *("ipv4/neigh/default/gc_thresh1", "ipv4/neigh/default/gc_thresh2"),
-    *("ipv4/neigh/default/gc_thresh3", "ipv6/neigh/default/gc_thresh3"),
-    *("ipv4/fib_multipath_hash_policy", "ipv6/fib_multipath_hash_policy"),
-    *("ipv4/ip_no_pmtu_disc", "ipv4/tcp_mtu_probing"),
-    *("netfilter/nf_conntrack_count", "netfilter/nf_conntrack_max"),
-)
-"""Read where they are there; spelled below /proc/sys/net."""
+OUR_TABLE = ("inet", NFT_TABLE)
 
 
 def collect(node: str, settings: NodeSettings, asked: Asked) -> NodeFacts:
@@ -102,11 +91,12 @@ class _Look:
             routes=tuple(self._covering(asked.addresses)),
             neighbours=neighbours,
             forwarding=tuple(self._forwarding(matter, macs)),
-            sysctls=dict(_sysctls()),
+            sysctls=dict(sysctls()),
             nft=None if nft is None else tuple(map(_nft, nft)),
+            strangers=tuple(self._strangers(nft or (), asked.about)),
             told=None if told is None else tuple(path for each in told for path in each.paths),
             tellers=tuple(dict.fromkeys(a for each in told or () for a in each.tellers_of_pool)),
-            daemons={daemon: _daemon(run_dir, daemon) for daemon in DAEMONS},
+            daemons={daemon: daemon_fact(run_dir, daemon) for daemon in DAEMONS},
             unseen=tuple(self._unseen),
         )
 
@@ -206,6 +196,21 @@ class _Look:
                 name = self._name(found.ifindex)
                 yield ForwardingFact(name, found.mac, found.far_end, found.state)
 
+    def _strangers(
+        self, tables: Iterable[SeenTable], about: Iterable[IPAddress]
+    ) -> Iterator[IPAddress]:
+        sets = {name for t in tables if (t.family, t.name) == OUR_TABLE for name in t.sets}
+        for version in (4, 6):
+            name = f"nodes{version}"
+            asked = [address for address in about if address.version == version]
+            if name not in sets or not asked:
+                continue
+            all_known = frozenset(address.packed for address in asked)
+            known = self._try(
+                f"set {name}", partial(self._view.nft_elements, *OUR_TABLE, name), all_known
+            )
+            yield from (address for address in asked if address.packed not in known)
+
     def _told(self, run_dir: str, asked: Asked) -> list[Told] | None:
         ends = dict.fromkeys(end for flow in asked.flows for end in flow)
         nothing: list[Told] | None = None
@@ -258,17 +263,3 @@ def _kind(kind: RouteKind) -> str:
 
 def _nft(table: SeenTable) -> NftTableFact:
     return NftTableFact(table.family, table.name, dict(table.chains), table.sets)
-
-
-def _sysctls() -> Iterator[tuple[str, int]]:
-    for name in SYSCTLS:
-        try:
-            yield name, int((SYSCTL_ROOT / name).read_text("ascii"))
-        except (OSError, ValueError):
-            continue
-
-
-def _daemon(run_dir: str, daemon: str) -> DaemonFact:
-    document = status_file.read(run_dir, daemon)
-    pid = (document or {}).get("pid")
-    return DaemonFact(document or {}, isinstance(pid, int) and Path(f"/proc/{pid}").is_dir())

@@ -24,7 +24,7 @@ from felix_py.kernel.neighbour_dump import (
     read_forwarding,
     read_neighbour,
 )
-from felix_py.kernel.netlink_format import Message, attributes, c_string
+from felix_py.kernel.netlink_format import Message, attributes, c_string, text
 from felix_py.kernel.netlink_wire import NetlinkSocket
 from felix_py.kernel.route_lookup import Match, Question, lookup_request, read_match
 from felix_py.kernel.tunnel_dump import TunnelDetail, read_tunnel
@@ -32,6 +32,8 @@ from felix_py.kernel.tunnel_dump import TunnelDetail, read_tunnel
 NFT_GETTABLE, NFT_GETCHAIN, NFT_GETRULE, NFT_GETSET = 0x0A01, 0x0A04, 0x0A07, 0x0A0A
 """NFNL_SUBSYS_NFTABLES << 8 with NFT_MSG_GETTABLE, _GETCHAIN, _GETRULE, _GETSET (nf_tables.h)."""
 NFTA_TABLE, NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_SET_NAME = 1, 3, 2, 2
+NFT_GETSETELEM = 0x0A0D
+NFTA_LIST_TABLE, NFTA_LIST_SET, NFTA_LIST_ELEMENTS, NFTA_ELEM_KEY, NFTA_DATA_VALUE = 1, 2, 3, 1, 1
 NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 NFT_BODY = 16 + 4
 """A netlink and an nfnetlink header: where the attributes start."""
@@ -88,14 +90,17 @@ class KernelView:
         found = self._route.dump("list tunnels", link_dump_request(), read_tunnel)
         return {detail.index: detail for detail in found}
 
+    def nft_elements(self, family: str, table: str, name: str) -> frozenset[bytes]:
+        """The keys of a set's elements, as the kernel packs them. Raises KernelRefused."""
+        number = next(number for number, known in NFT_FAMILIES.items() if known == family)
+        body = bytes((number, 0, 0, 0)) + text(NFTA_LIST_TABLE, table) + text(NFTA_LIST_SET, name)
+        with self._netfilter() as opened:
+            message = Message(NFT_GETSETELEM, 0, body)
+            return frozenset().union(*opened.dump(f"list set {name}", message, _keys))
+
     def nft_tables(self) -> tuple[SeenTable, ...]:
         """The tables of nftables. Raises KernelRefused: no privilege, or no nftables here."""
-        try:
-            with entered_by_name(self._netns):
-                opened = NetlinkSocket(NETLINK_NETFILTER, strict=False)
-        except OSError as error:
-            raise KernelRefused("open nftables", error.errno or 0) from error
-        with opened:
+        with self._netfilter() as opened:
             tables = _names(opened, NFT_GETTABLE, (NFTA_TABLE,))
             chains = _names(opened, NFT_GETCHAIN, (NFTA_TABLE, NFTA_CHAIN_NAME))
             sets = _names(opened, NFT_GETSET, (NFTA_TABLE, NFTA_SET_NAME))
@@ -109,6 +114,24 @@ class KernelView:
             )
             for family, name in sorted(tables)
         )
+
+    def _netfilter(self) -> NetlinkSocket:
+        try:
+            with entered_by_name(self._netns):
+                return NetlinkSocket(NETLINK_NETFILTER, strict=False)
+        except OSError as error:
+            raise KernelRefused("open nftables", error.errno or 0) from error
+
+
+def _keys(data: bytes, start: int, end: int) -> frozenset[bytes]:
+    """The keys of one message of a set's dump."""
+    found = dict(attributes(data[start:end], NFT_BODY))
+    return frozenset(
+        dict(attributes(key, 0)).get(NFTA_DATA_VALUE, b"")
+        for _, element in attributes(found.get(NFTA_LIST_ELEMENTS, b""), 0)
+        for kind, key in attributes(element, 0)
+        if kind == NFTA_ELEM_KEY
+    )
 
 
 def _of(found: Iterable[tuple[str, ...]], family: str, table: str) -> tuple[str, ...]:

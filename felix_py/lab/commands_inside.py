@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,7 +50,8 @@ def execute(context: typer.Context, where: str, command: list[str]) -> None:
 
 
 def inside(home: Home, where: str, command: list[str]) -> list[str]:
-    """A command as one that runs inside a machine or pod, with what etcdctl needs in its environment.
+    """A command as one that runs inside a machine or pod, with what etcdctl and felixctl need in its
+    environment: where etcd is, and how to run a command on another node.
 
     Raises LabError when there is no such machine or pod, or it is down.
     """
@@ -57,6 +61,7 @@ def inside(home: Home, where: str, command: list[str]) -> list[str]:
         "PATH": environment()["PATH"],
         "ETCDCTL_API": "3",
         "ETCDCTL_ENDPOINTS": reached.endpoint,
+        "FELIX_PY_CTL_VIA": shlex.join(_this_lab(home)) + " exec {node} --",
     }
     if reached.ca_file:
         given |= {
@@ -68,6 +73,12 @@ def inside(home: Home, where: str, command: list[str]) -> list[str]:
     if where in (*topology.machines, ETCD):
         return ["env", *settings, *Machine(home, where).command(command)]
     return ["env", *settings, *inside_pod(home, where, command)]
+
+
+def _this_lab(home: Home) -> list[str]:
+    """The command that speaks of this lab, from inside a machine too."""
+    command = str(Path(sys.executable).with_name("felix-lab"))
+    return [command, "--name", home.name, "--lab-dir", str(home.directory)]
 
 
 def inside_pod(home: Home, name: str, command: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from felix_py.ctl.calc import (
     path_between,
     path_ends,
+    path_filter,
     path_mtu,
     path_outside,
     path_route,
@@ -63,9 +64,11 @@ def _leg(world: World, near: Side, source: End, far: Side, end: End) -> tuple[li
         path_between.told(near, far, end, taken),
         path_between.node_addresses(world, near, far, end),
         path_tunnel.tunnel(near, far, end, taken),
-        path_between.next_hop(near, far, end, taken),
     )
     steps += [step for step in between if step is not None]
+    steps += path_between.next_hops(near, far, end, taken)
+    filtered = path_filter.filters(near, far, end, taken)
+    steps += [] if filtered is None else [filtered]
     arrives_by = path_between.arrival_link(far, end, taken.route)
     steps.append(path_between.arrival(far, arrives_by))
     steps.append(_landing(far, source, end, arrives_by))
@@ -92,9 +95,7 @@ def _outside(world: World, near: Side, source: End, end: End) -> Iterator[Step]:
     taken = path_outside.leave(near, source, end, entered_by)
     yield taken.step
     yield path_outside.translation(near, source)
-    hop = path_between.next_hop(near, OUTSIDE, end, taken)
-    if hop is not None:
-        yield hop
+    yield from path_between.next_hops(near, OUTSIDE, end, taken)
     if source.endpoint is not None:
         yield path_mtu.sizes(near, OUTSIDE, source, end, taken)
     yield path_outside.way_back(world, near, source)

@@ -169,8 +169,10 @@ class NodeFacts(_Fact, frozen=True):
 
     unseen: what could not be looked at, and why. routes: of the main table, those that cover an
     address that was asked about. neighbours, forwarding: those that matter to these addresses.
-    nft: None where it could not be read. told: paths to the ends of flows; None: the BGP agent was not
-    asked, or did not answer. tellers: peers that told any prefix of the pools these ends are in.
+    nft: None where it could not be read. strangers: addresses asked about that felix's table does not
+    count among the nodes, where it has that set: what they send by a tunnel is dropped. told: paths to
+    the ends of flows; None: the BGP agent was not asked, or did not answer. tellers: peers that told
+    any prefix of the pools these ends are in.
     """
 
     node: str
@@ -184,6 +186,7 @@ class NodeFacts(_Fact, frozen=True):
     forwarding: tuple[ForwardingFact, ...] = ()
     sysctls: Mapping[str, int] = {}
     nft: tuple[NftTableFact, ...] | None = None
+    strangers: tuple[IPAddress, ...] = ()
     told: tuple[ToldFact, ...] | None = None
     tellers: tuple[IPAddress, ...] = ()
     daemons: Mapping[str, DaemonFact] = {}

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from felix_py.ctl.calc import path_missing
-from felix_py.ctl.calc.facts import HopFact, LinkFact, RouteFact, ToldFact
+from felix_py.ctl.calc.facts import HopFact, LinkFact, NodeFacts, RouteFact, ToldFact
 from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken, first, route_text
 from felix_py.ctl.calc.path_ends import judged, unseen
 from felix_py.ctl.calc.world import End, Side, World
 from felix_py.datastore.calc.reachability import address_of
-from felix_py.datastore.model import EncapMode, IPAddress
+from felix_py.datastore.model import EncapMode, IPAddress, IPInterface
 from felix_py.kernel.ownership import BGP
+
+MAX_HOPS = 16
+"""Next hops of one route that are looked at: as many as the BGP agent writes."""
 
 
 def told(near: Side, far: Side, end: End, taken: Taken) -> Step | None:
@@ -48,13 +51,12 @@ def _gateway_knows(
     near: Side, far: Side, paths: tuple[ToldFact, ...], taken: Taken
 ) -> Finding | None:
     """The gateway is a router that tells us of pods, and of this one it does not know."""
-    hop, facts = taken.hop, near.facts
-    if hop is None or facts is None or hop.gateway is None:
+    if taken.route is None or near.facts is None:
         return None
-    gateway = hop.gateway
-    if gateway in {path.next_hop for path in paths if path.used} or gateway not in facts.tellers:
-        return None
-    if gateway in {path.peer for path in paths}:
+    know = {path.next_hop for path in paths if path.used} | {path.peer for path in paths}
+    tellers = set(near.facts.tellers) - know
+    gateway = next((hop.gateway for hop in taken.route.hops if hop.gateway in tellers), None)
+    if gateway is None:
         return None
     for side in (near, far):
         down = next((s for s in side.sessions() if s.get("state") != "up"), None)
@@ -138,19 +140,25 @@ def _no_underlay(near: Side, there: IPAddress) -> Finding | None:
     )
 
 
-def next_hop(near: Side, far: Side, end: End, taken: Taken) -> Step | None:
-    """The next hop's link and neighbour, on the way out of the node (below a tunnel, if there is one)."""
-    hop, facts = taken.hop, near.facts
-    if facts is None or hop is None:
-        return None
+def next_hops(near: Side, far: Side, end: End, taken: Taken) -> Iterator[Step]:
+    """Each next hop's link and neighbour, on the way out of the node (below a tunnel, if there is one)."""
+    if near.facts is None or taken.route is None:
+        return
     there = None if far.node is None else address_of(far.node, end.address.version)
-    if hop.link in TUNNELS:
-        outer = None if there is None else facts.lookup(there.ip)
-        route = None if outer is None else outer.route
-        if there is None or route is None or not route.hops:
-            return None
-        hop = HopFact(route.hops[0].link, route.hops[0].gateway or there.ip)
-    target = hop.gateway or end.address
+    hops, target = taken.route.hops, end.address
+    if taken.hop is not None and taken.hop.link in TUNNELS and there is not None:
+        outer = near.facts.lookup(there.ip)
+        hops = () if outer is None or outer.route is None else outer.route.hops
+        target = there.ip
+    for hop in hops[:MAX_HOPS]:
+        yield _next_hop(near, far, there, HopFact(hop.link, hop.gateway or target), near.facts)
+
+
+def _next_hop(
+    near: Side, far: Side, there: IPInterface | None, hop: HopFact, facts: NodeFacts
+) -> Step:
+    target = hop.gateway
+    assert target is not None
     link = facts.link(hop.link)
     known = next((n for n in facts.neighbours if (n.link, n.address) == (hop.link, target)), None)
     owner = f"Node({far.name})" if there is not None and target == there.ip else ""

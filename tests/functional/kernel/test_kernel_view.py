@@ -101,3 +101,15 @@ def test_tables_of_nftables_are_named_with_their_chains_and_sets(router: str) ->
     with KernelView(router) as view:
         found = {(t.family, t.name): (t.chains, t.sets) for t in view.nft_tables()}
     assert found == {("inet", "t"): ({"c": 2}, ("s",)), ("ip", "t"): ({}, ())}
+
+
+def test_the_elements_of_a_set_are_told_as_the_kernel_packs_them(router: str) -> None:
+    many = ", ".join(f"10.3.{n // 250}.{n % 250}" for n in range(2000))
+    netns.run(router, "nft", "add table inet t; add set inet t s {type ipv4_addr;}")
+    netns.run(router, "nft", f"add element inet t s {{ {many} }}")
+    with KernelView(router) as view:
+        found = view.nft_elements("inet", "t", "s")
+        with pytest.raises(KernelRefused):
+            view.nft_elements("inet", "t", "nothing")
+    assert len(found) == 2000
+    assert ip_address("10.3.7.249").packed in found

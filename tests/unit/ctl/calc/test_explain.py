@@ -374,3 +374,33 @@ def test_an_address_of_a_node_is_an_end_too() -> None:
     found = explain(seen(there, B, lookups=answers), there.end(POD[A]), end)
     assert found.fault is None, found.fault
     assert node(B).name == B
+
+
+def test_a_forward_chain_that_drops_pods_is_named() -> None:
+    report = {"filter": {"stands": True, "forwardChains": {"ip filter FORWARD": "admitted"}}}
+    assert named(said(world(), B, "felix", report)) is None
+    report["filter"]["forwardChains"] = {"ip filter FORWARD": "refused"}
+    assert named(said(world(), B, "felix", report)) == ("b", "forward-dropped")
+
+
+def test_a_sender_that_the_far_node_does_not_know_is_named_where_it_tunnels() -> None:
+    report = {"filter": {"stands": True}}
+    for tunnel, expected in ((True, ("b", "sender-refused")), (False, None)):
+        there = said(world(tunnel=tunnel), B, "felix", report)
+        assert named(seen(there, B, strangers=(NODE_IP[A],))) == expected
+
+
+def test_every_next_hop_of_several_is_looked_at() -> None:
+    there = world()
+    second = ip_address("10.1.0.2")
+    both = RouteFact(
+        BLOCK[B], protocol=81, hops=(HopFact("eth0", GATEWAY[A]), HopFact("eth0", second))
+    )
+    answers = [
+        msgspec.structs.replace(each, route=both) if each.destination == POD[B] else each
+        for each in there.facts[A].lookups
+    ]
+    there = seen(there, A, lookups=tuple(answers))
+    assert named(there) is None
+    silent = (*there.facts[A].neighbours, NeighbourFact("eth0", second, "", "failed"))
+    assert named(seen(there, A, neighbours=silent)) == ("a", "stale-neighbour")
