@@ -166,6 +166,10 @@ class TrafficControl:
         filters = self._filters(link) if link.index in seen.ingress else []
         if link.index not in seen.ingress:
             self._socket.demand(f"ingress of {link.name}", [batch.put_ingress(link.index)])
+        if any(each.target and each.priority < QOS_PRIORITY for each in filters):
+            self.failed[link.name] = (
+                f"{link.name}: a filter of somebody else redirects what comes in; delete it"
+            )
         targets = [each.target for each in filters if _is_our_filter(each)]
         if targets == [queue.index]:
             return

@@ -183,6 +183,22 @@ def test_somebody_elses_qdisc_and_filter_are_left_alone_and_named(node: Node) ->
     assert "pref 7" in text
 
 
+def test_somebody_elses_redirect_that_comes_first_is_named(node: Node) -> None:
+    for command in (
+        "ip link add bwp0 up type ifb",
+        f"tc qdisc add dev {LINK} ingress",
+        (
+            f"tc filter add dev {LINK} ingress prio 1 u32 match u32 0 0"
+            " action mirred egress redirect dev bwp0"
+        ),
+    ):
+        netns.run(node.namespace, *command.split())
+    assert node.go({LINK: Shaping(egress=SLOW)})
+    assert "redirects" in node.driver.failed[LINK]
+    assert node.go({})
+    assert len(node.filters()) == 1, "it is not ours to delete"
+
+
 def test_a_burst_shorter_than_a_packet_lets_packets_through(node: Node) -> None:
     assert node.go({LINK: Shaping(ingress=Bucket(rate=125_000, burst=125, limit=200))})
     assert node.root()["options"]["burst"] >= 1500
