@@ -32,6 +32,7 @@ NAMES = (
     "cni",
     "endpoint_route",
     "scale",
+    "throughput",
     "bgp_learn",
     "memory",
     "lab_up",
