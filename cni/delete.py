@@ -1,6 +1,7 @@
 """DEL: device and connections gone, then one transaction, then the answer. Absent is fine.
 
-With etcd away the release is on disk (fsync) before the answer and settled later (pending.py).
+With etcd away, or refusing (no space, no permission), the release is on disk (fsync) before the answer
+and settled later (pending.py): a runtime that is told of a failure keeps the pod, and repairs nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import structlog
 from cni.attachments import RELEASE_SECONDS, Attachments, is_own_link
 from cni.naming import Names
 from cni.request import Request
+from felix_py.datastore.errors import StoreRefused
 from felix_py.runtime.errors import TransientError
 from ipam.requests import ReleaseRequest
 
@@ -39,9 +41,9 @@ def _release(attachments: Attachments, release: ReleaseRequest) -> None:
         return
     try:
         attachments.addresses.release(release, RELEASE_SECONDS)
-    except TransientError as error:
+    except (TransientError, StoreRefused) as error:
         pending.add(release)
-        pending.stalled = True
+        pending.stalled = isinstance(error, TransientError)
         log.warning("DEL stays pending", handle=release.handle_id, why=str(error))
         return
     pending.remove(release.handle_id)

@@ -20,7 +20,7 @@ from cni.records import Records
 from cni.request import RawRequest, parse
 from cni.service import Service
 from cni.veth import PodVeths
-from felix_py.datastore.errors import StoreAway
+from felix_py.datastore.errors import StoreAway, StoreRefused
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.model import HandleId, NodeName
 from felix_py.kernel.errors import KernelRefused
@@ -44,7 +44,7 @@ class Broken:
         raise self.error
 
     def release(self, request: ReleaseRequest, timeout_seconds: float) -> Released:
-        if isinstance(self.error, StoreAway):
+        if isinstance(self.error, StoreAway | StoreRefused):
             raise self.error
         self.released.append(request.handle_id)
         return Released(request.handle_id, (), endpoint_deleted=False)
@@ -140,6 +140,17 @@ def test_del_with_the_store_away_is_kept_and_the_next_does_not_wait(
         service.settle(HandleId(pending.handle))
     assert len(broken.released) == 2
     assert len(attachments.pending) == 0
+
+
+def test_del_with_a_full_store_is_kept_and_the_next_tries_for_itself(
+    service: Service, broken: Broken, attachments: Attachments
+) -> None:
+    broken.error = StoreRefused("database space exceeded")
+    assert _ask(service, raw("DEL")) == (0, {})
+    broken.error = PoolExhausted("there is room again")
+    assert _ask(service, replace(raw("DEL"), container_id="other")) == (0, {})
+    assert len(broken.released) == 1
+    assert len(attachments.pending) == 1
 
 
 def test_a_link_of_another_container_is_not_deleted(service: Service, broken: Broken) -> None:
