@@ -39,6 +39,7 @@ def show(session: Session, form: output.PlainForm) -> bool:
         print(output.json_text({"pod": right, "pods": pods}), end="")
     else:
         print(f"pods' MTU {right}")
+        found.sort(key=lambda misfit: (misfit.pod, misfit.link))
         rows = [(m.pod, m.link, str(m.mtu), m.words.split("; ", 1)[1]) for m in found]
         if rows:
             output.table(("POD", "LINK", "MTU", "WHAT TO DO"), rows)
@@ -85,7 +86,8 @@ def _set(link: Link, record: PodRecord, right: int) -> int | None:
 
 def _chosen(session: Session, names: Sequence[str]) -> list[tuple[Link, PodRecord]]:
     records = _records(session)
-    found = [(link, record) for link in _links() if (record := records(link)) is not None]
+    known = ((link, record) for link in _links() if (record := records(link)) is not None)
+    found = sorted(known, key=lambda each: (each[1].title, each[0].name))
     if not names:
         return found
     unknown = set(names) - {name for each in found for name in _names(*each)}
