@@ -18,11 +18,13 @@ from felix_py.ctl.calc.facts import (
     NeighbourFact,
     NftTableFact,
     NodeFacts,
+    PodFact,
     RouteFact,
     Told,
 )
 from felix_py.ctl.findings import DAEMONS
 from felix_py.ctl.node_files import daemon_fact, sysctls
+from felix_py.ctl.pod_facts import look_inside
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.kernel_view import KernelView, SeenTable
 from felix_py.kernel.model import (
@@ -91,6 +93,7 @@ class _Look:
             routes=tuple(self._covering(asked.addresses)),
             neighbours=neighbours,
             forwarding=tuple(self._forwarding(matter, macs)),
+            pods=tuple(self._pods(run_dir, asked)),
             sysctls=dict(sysctls()),
             nft=None if nft is None else tuple(map(_nft, nft)),
             strangers=tuple(self._strangers(nft or (), asked.about)),
@@ -107,7 +110,7 @@ class _Look:
     def _try(self, what: str, look: Callable[[], T], otherwise: T) -> T:
         try:
             return look()
-        except (FelixPyError, OSError) as error:
+        except (FelixPyError, OSError, LookupError) as error:
             self._unseen.append(f"{what}: {error}")
             return otherwise
 
@@ -195,6 +198,15 @@ class _Look:
             if found.far_end is not None and (found.far_end in matter or found.mac in macs):
                 name = self._name(found.ifindex)
                 yield ForwardingFact(name, found.mac, found.far_end, found.state)
+
+    def _pods(self, run_dir: str, asked: Asked) -> Iterator[PodFact]:
+        ends = dict.fromkeys(end for flow in asked.flows for end in flow)
+        for link in self._links:
+            if link.name in asked.links:
+                nothing: PodFact | None = None
+                look = partial(look_inside, link, run_dir, ends)
+                found = self._try(f"inside the pod of {link.name}", look, nothing)
+                yield from () if found is None else (found,)
 
     def _strangers(
         self, tables: Iterable[SeenTable], about: Iterable[IPAddress]

@@ -14,7 +14,8 @@ from typing import Self
 
 from felix_py.kernel.conntrack import NETLINK_NETFILTER
 from felix_py.kernel.errors import KernelRefused
-from felix_py.kernel.link_dump import link_dump_request
+from felix_py.kernel.link_dump import address_dump_request, link_dump_request, read_address
+from felix_py.kernel.model import Address
 from felix_py.kernel.namespace import entered_by_name
 from felix_py.kernel.neighbour_dump import (
     ForwardingEntry,
@@ -52,8 +53,12 @@ class SeenTable:
 class KernelView:
     """One look after the other, in the calling process's namespace or one that iproute2 named."""
 
-    def __init__(self, netns: str | None = None) -> None:
+    def __init__(self, netns: str | None = None, opened: NetlinkSocket | None = None) -> None:
+        """`opened`: a socket of another namespace, which is closed with the view."""
         self._netns = netns
+        if opened is not None:
+            self._route = opened
+            return
         with entered_by_name(netns):
             self._route = NetlinkSocket()
 
@@ -71,6 +76,10 @@ class KernelView:
         """The route that the kernel takes. Raises KernelRefused with the packet's own error."""
         doing = f"look up {question.destination}"
         return read_match(self._route.ask(doing, [lookup_request(question)]))
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Every address of both families."""
+        return tuple(self._route.dump("list addresses", address_dump_request(), read_address))
 
     def neighbours(self) -> tuple[NeighbourEntry, ...]:
         """Every neighbour of both families."""

@@ -72,6 +72,16 @@ class PodPair:
         """As both ends had it when they were looked at."""
         return PairMtu(self._host.link.mtu, self._pod.link.mtu)
 
+    @property
+    def pod_link(self) -> Link:
+        """The pod's end, as it was when it was looked at."""
+        return self._pod.link
+
+    @property
+    def inside(self) -> NetlinkSocket:
+        """A socket of the pod's namespace, to look at it."""
+        return self._inside
+
     def set_mtu(self, mtu: int) -> None:
         """One MTU for both ends; when the second refuses, the first is put back. Raises KernelRefused.
 

@@ -211,6 +211,17 @@ def test_a_pods_neighbour_entry_with_a_wrong_mac_is_named(lab: Lab) -> None:
         lab.exec("node-b1", "ip", "neigh", "del", *entry)
 
 
+def test_a_gateway_entry_inside_a_pod_with_a_wrong_mac_is_named(lab: Lab) -> None:
+    netns = pod(lab, "pod-b1-1")["netns"]
+    entry = ("ip", "neigh", "replace", "169.254.1.1", "dev", "eth0", "nud", "permanent", "lladdr")
+    in_netns(netns, *entry, WRONG_MAC)
+    try:
+        assert fault_of(lab, "pod-a1-1", "pod-b1-1") == ("node-b1", "stale-neighbour")
+        assert not pings(lab, "pod-a1-1", "pod-b1-1")
+    finally:
+        in_netns(netns, *entry, "ee:ee:ee:ee:ee:ee")
+
+
 def test_an_uplink_with_a_smaller_mtu_than_the_pods_is_named(lab: Lab) -> None:
     lab.exec("node-b1", "ip", "link", "set", "eth0", "mtu", "1300")
     try:

@@ -13,6 +13,7 @@ from felix_py.ctl.calc import (
     path_filter,
     path_mtu,
     path_outside,
+    path_pod,
     path_route,
     path_tunnel,
 )
@@ -29,7 +30,7 @@ def explain(world: World, source: End, end: End) -> Explanation:
     near = world.side(source.node)
     steps = [path_ends.whose(world, source)]
     if source.endpoint is not None:
-        steps.append(path_ends.veth(near, source))
+        steps += _pod(near, source, end)
     if end.node is None and end.pool is not None:
         steps.append(path_ends.whose(world, end))
         return Explanation(source.title, end.title, "nobody", tuple(steps))
@@ -43,7 +44,7 @@ def explain(world: World, source: End, end: End) -> Explanation:
     there, kind = _leg(world, near, source, far, end)
     steps += there
     if end.endpoint is not None:
-        steps.append(path_ends.veth(far, end))
+        steps += reversed(_pod(far, end, source))
     steps += _leg(world, far, end, near, source)[0]
     return Explanation(source.title, end.title, kind, tuple(steps))
 
@@ -51,6 +52,12 @@ def explain(world: World, source: End, end: End) -> Explanation:
 def asked_links(end: End) -> tuple[str, ...]:
     """The link that stands for an end on its node."""
     return () if end.endpoint is None else (end.endpoint.interface_name,)
+
+
+def _pod(side: Side, pod: End, other: End) -> list[Step]:
+    """From inside the pod to its link on the node."""
+    inside = path_pod.inside(side, pod, other)
+    return [*([inside] if inside is not None else []), path_ends.veth(side, pod)]
 
 
 def _leg(world: World, near: Side, source: End, far: Side, end: End) -> tuple[list[Step], str]:

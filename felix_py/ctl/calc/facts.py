@@ -134,6 +134,21 @@ class ForwardingFact(_Fact, frozen=True):
     state: str = ""
 
 
+class PodFact(_Fact, frozen=True):
+    """A pod's own side of its link `host_link`, seen inside its namespace.
+
+    lookups: from the pod's address to each end that was asked about. neighbours: on its link.
+    """
+
+    host_link: str
+    name: str
+    up: bool = False
+    mtu: int = 0
+    addresses: tuple[IPAddress, ...] = ()
+    lookups: tuple[LookupFact, ...] = ()
+    neighbours: tuple[NeighbourFact, ...] = ()
+
+
 class NftTableFact(_Fact, frozen=True):
     """A table of nftables. chains: how many rules each has."""
 
@@ -185,6 +200,7 @@ class NodeFacts(_Fact, frozen=True):
     neighbours: tuple[NeighbourFact, ...] = ()
     forwarding: tuple[ForwardingFact, ...] = ()
     sysctls: Mapping[str, int] = {}
+    pods: tuple[PodFact, ...] = ()
     nft: tuple[NftTableFact, ...] | None = None
     strangers: tuple[IPAddress, ...] = ()
     told: tuple[ToldFact, ...] | None = None
@@ -204,6 +220,10 @@ class NodeFacts(_Fact, frozen=True):
         return next(
             (f for f in self.lookups if (f.destination, f.source, f.entered_by) == asked), None
         )
+
+    def pod(self, host_link: str) -> PodFact | None:
+        """The pod's side of a link, None when it was not seen."""
+        return next((pod for pod in self.pods if pod.host_link == host_link), None)
 
     def link_with(self, address: IPAddress) -> str:
         """The name of the link that has an address, `` when none has."""

@@ -39,6 +39,7 @@ class Fault(StrEnum):
     NO_ROUTE = "no-route"
     NO_WAY_BACK = "no-way-back"
     NOT_ANNOUNCED = "not-announced"
+    POD_WITHOUT_ADDRESS = "pod-without-address"
     PATH_REFUSED = "path-refused"
     POOL_DISABLED = "pool-disabled"
     PREFIX_LENGTH = "prefix-length"

@@ -8,7 +8,7 @@ from felix_py.ctl.calc import path_missing
 from felix_py.ctl.calc.facts import HopFact, LinkFact, NodeFacts, RouteFact, ToldFact
 from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken, first, route_text
 from felix_py.ctl.calc.path_ends import judged, unseen
-from felix_py.ctl.calc.world import End, Side, World
+from felix_py.ctl.calc.world import End, Side, World, addresses_of
 from felix_py.datastore.calc.reachability import address_of
 from felix_py.datastore.model import EncapMode, IPAddress, IPInterface
 from felix_py.kernel.ownership import BGP
@@ -88,8 +88,22 @@ def node_addresses(world: World, near: Side, far: Side, end: End) -> Step:
         text = f"Node({lacking}) has no IPv{version} address" if known else f"no Node({lacking})"
         missing = Finding(Fault.NO_NODE, text, f"is felix running on {lacking}?")
         return Step(step.where, step.what, step.kernel, step.owner, missing)
-    finding = first((*_prefixes(near, far, end), _no_underlay(near, there.ip)))
+    twins = (_twin(world, near, here.ip), _twin(world, far, there.ip))
+    finding = first((*twins, *_prefixes(near, far, end), _no_underlay(near, there.ip)))
     return Step(step.where, step.what, step.kernel, step.owner, finding)
+
+
+def _twin(world: World, side: Side, address: IPAddress) -> Finding | None:
+    """Another Node object with the same address."""
+    twins = (name for name, node in world.nodes.items() if address in addresses_of(node))
+    other = next((name for name in sorted(twins) if name != side.name), None)
+    if other is None:
+        return None
+    return Finding(
+        Fault.ADDRESS_TWICE,
+        f"Node({side.name}) and Node({other}) both have the address {address}",
+        "correct or delete the one that is wrong; felix.ipv4Address settles it on a node",
+    )
 
 
 def _prefixes(near: Side, far: Side, end: End) -> Iterator[Finding | None]:

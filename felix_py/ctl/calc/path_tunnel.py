@@ -9,7 +9,13 @@ from felix_py.ctl.calc.path import TUNNELS, Fault, Finding, Step, Taken, first
 from felix_py.ctl.calc.path_ends import judged
 from felix_py.ctl.calc.world import End, Side, World
 from felix_py.ctl.findings import mappings
-from felix_py.datastore.calc.reachability import Reach, Way, address_of
+from felix_py.datastore.calc.reachability import (
+    Reach,
+    Way,
+    address_of,
+    encapsulates,
+    tunnel_address,
+)
 from felix_py.datastore.model import EncapMode, IPAddress, Node
 from felix_py.kernel.ownership import IPIP_LINK, VXLAN_LINKS
 from felix_py.kernel.tunnel_model import FaultReason
@@ -42,15 +48,17 @@ def not_standing(
 ) -> Finding | None:
     """The pool asks for a tunnel that does not stand at one of the two nodes, and why it does not."""
     far = None if end.node is None else world.side(end.node)
+    if end.pool is None or not encapsulates(end.pool):
+        return None
     for side in (near, far):
-        if side is None or side.node is None or end.pool is None:
+        if side is None or side.node is None:
             continue
         way = Way.VXLAN if end.pool.vxlan_mode is not EncapMode.NEVER else Way.IPIP
         if wanted.way in {Way.IPIP, Way.VXLAN}:
             device = VXLAN_LINKS[end.address.version] if way is Way.VXLAN else IPIP_LINK
             lost = side.facts is not None and side.facts.link(device) is None
             what = f"{side.name} has no device {device}" if lost else ""
-        elif "has not published" in wanted.reason and side.name in wanted.reason.split():
+        elif wanted.reason and tunnel_address(side.node, way, end.address.version) is None:
             what = wanted.reason
         else:
             what = ""

@@ -14,8 +14,11 @@ from felix_py.ctl.calc.explain import explain
 from felix_py.ctl.calc.facts import (
     DaemonFact,
     HopFact,
+    LinkFact,
+    LookupFact,
     NeighbourFact,
     NftTableFact,
+    PodFact,
     RouteFact,
     ToldFact,
 )
@@ -263,6 +266,15 @@ def test_two_prefixes_that_contradict_each_other_are_named_though_kernels_were_n
     assert named(blind) == ("a", "prefix-length")
 
 
+def test_two_nodes_with_one_address_are_named() -> None:
+    there = world()
+    twin = replace(there.nodes[B], meta=replace(there.nodes[B].meta, name="c"))
+    assert named(replace(there, nodes={**there.nodes, twin.name: twin})) == (
+        "a",
+        "duplicate-address",
+    )
+
+
 def test_a_node_that_etcd_does_not_know_is_named() -> None:
     there = world()
     assert named(replace(there, nodes={A: there.nodes[A]})) == ("a", "no-node")
@@ -404,3 +416,75 @@ def test_every_next_hop_of_several_is_looked_at() -> None:
     assert named(there) is None
     silent = (*there.facts[A].neighbours, NeighbourFact("eth0", second, "", "failed"))
     assert named(seen(there, A, neighbours=silent)) == ("a", "stale-neighbour")
+
+
+def inside(**changes: Any) -> PodFact:
+    """a's pod as its own namespace has it."""
+    gateway = ip_address("169.254.1.1")
+    way = RouteFact(ip_network("0.0.0.0/0"), protocol=3, hops=(HopFact("eth0", gateway),))
+    known = NeighbourFact("eth0", gateway, "ee:ee:ee:ee:ee:ee", "permanent")
+    lookups = (LookupFact(POD[B], route=way),)
+    pod = PodFact(VETH[A], "eth0", True, 1500, (POD[A],), lookups, (known,))
+    return msgspec.structs.replace(pod, **changes)
+
+
+def with_pod(pod: PodFact) -> World:
+    """A healthy world in which a's pod was looked into."""
+    there = with_link(world(), A, VETH[A], mac="ee:ee:ee:ee:ee:ee")
+    return seen(there, A, pods=(pod,))
+
+
+def test_a_healthy_pod_that_was_looked_into_names_nothing() -> None:
+    found = judged(with_pod(inside()))
+    assert found.fault is None
+    assert found.steps[1].what.startswith("inside ns/pod-a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"up": False}, "link-down"),
+        ({"addresses": ()}, "pod-without-address"),
+        ({"lookups": (LookupFact(POD[B], error=errno.ENETUNREACH),)}, "no-route"),
+        ({"mtu": 9000}, "mtu"),
+        (
+            {
+                "neighbours": (
+                    NeighbourFact("eth0", ip_address("169.254.1.1"), "02:00:00:00:00:09", "stale"),
+                )
+            },
+            "stale-neighbour",
+        ),
+    ],
+)
+def test_what_is_wrong_inside_a_pod_is_named(changes: dict[str, Any], fault: str) -> None:
+    assert named(with_pod(inside(**changes))) == ("a", fault)
+
+
+def test_a_healthy_ipip_tunnel_names_nothing() -> None:
+    """Calico's tunl0: the route's gateway is the other node's own address."""
+    there = world(pools=ipip())
+    nodes = {
+        name: replace(each, ipv4_ipip_tunnel_address=IPv4Address(str(VTEP[name])))
+        for name, each in there.nodes.items()
+    }
+    there = replace(there, nodes=nodes)
+    for name, other in ((A, B), (B, A)):
+        way = RouteFact(
+            BLOCK[other], protocol=80, metric=1024, hops=(HopFact("tunl0", NODE_IP[other], True),)
+        )
+        facts = there.facts[name]
+        own = facts.lookup(POD[name])
+        assert own is not None
+        answers = [
+            msgspec.structs.replace(each, route=way) if each.destination == POD[other] else each
+            for each in facts.lookups
+        ]
+        arriving = LookupFact(POD[name], POD[other], "tunl0", route=own.route)
+        tunl0 = LinkFact("tunl0", 11, "ipip", mtu=1480, up=True, running=True)
+        there = seen(there, name, lookups=(*answers, arriving), links=(*facts.links, tunl0))
+        there = with_link(there, name, VETH[name], mtu=1480)
+    found = judged(there)
+    assert found.fault is None, found.fault
+    assert found.kind == "other node, ipip tunnel"
+    assert named(with_link(there, A, "eth0", mtu=1490)) == ("a", "mtu")
