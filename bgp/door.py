@@ -17,13 +17,19 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+import structlog
+
 from bgp.model import IPAddress
+
+log = structlog.get_logger(__name__)
 
 MAX_WAITING = 16
 """Questions not yet looked at; further ones are answered `busy`."""
 BACKLOG = 16
 ACCEPT_SECONDS = 0.5
 """How soon it is noticed that the thread is to end."""
+AGAIN_SECONDS = 5.0
+"""After which a door that could not be opened is tried again."""
 ASK_SECONDS = 2.0
 """A caller that takes longer to ask, or to take the answer, is left alone."""
 ANSWER_SECONDS = 5.0
@@ -75,16 +81,27 @@ class Door:
         self._path, self._questions = path, questions
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop; a caller that misbehaves disturbs nobody else."""
-        with _listener(self._path) as listener:
-            while not stop.is_set():
-                try:
-                    connection, _ = listener.accept()
-                except (TimeoutError, ConnectionAbortedError):
-                    continue
-                with connection, contextlib.suppress(OSError):
-                    connection.settimeout(ASK_SECONDS)
-                    connection.sendall(json.dumps(self._serve(connection)).encode() + b"\n")
+        """Until told to stop; a caller that misbehaves disturbs nobody else.
+
+        A door that cannot be opened is tried again: no route must go because nobody can ask.
+        """
+        while not stop.is_set():
+            try:
+                with _listener(self._path) as listener:
+                    self._listen(listener, stop)
+            except OSError as error:
+                log.warning("the door for questions cannot be held", reason=str(error))
+                stop.wait(AGAIN_SECONDS)
+
+    def _listen(self, listener: socket.socket, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                connection, _ = listener.accept()
+            except (TimeoutError, ConnectionAbortedError):
+                continue
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(ASK_SECONDS)
+                connection.sendall(json.dumps(self._serve(connection)).encode() + b"\n")
 
     def _serve(self, connection: socket.socket) -> Answer:
         text = b""

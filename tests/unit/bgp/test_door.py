@@ -133,3 +133,16 @@ def test_every_covering_path_is_told_with_what_became_of_it() -> None:
     assert tellers(ip_network("10.244.0.0/16"), rib) == ["10.0.0.9", "10.0.0.3"]
     assert tellers(ip_network("10.244.0.0/20"), rib) == ["10.0.0.9"]
     assert tellers(None, rib) == []
+
+
+def test_a_door_that_cannot_be_opened_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bgp.door.AGAIN_SECONDS", 0.05)
+    taken = tmp_path / "bgp" / "ask.sock"
+    taken.mkdir(parents=True)
+    opened = threading.Timer(0.2, taken.rmdir)
+    opened.start()
+    with door(tmp_path, lambda _: {"paths": []}):
+        assert bgp_question.ask(str(tmp_path), ip_address("10.244.2.7")).paths == ()
+    opened.join()
