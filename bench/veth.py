@@ -3,7 +3,8 @@
     python -m bench.veth [pods]
 
 Prints p50 of each step in milliseconds, the same with several threads, and how much less a delete
-costs when threads share one request (the peer is the same delete, one at a time, in the same run).
+costs when threads share requests and wait until the links are gone (the peer is a request for each link,
+one at a time, in the same run).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ipaddress import ip_address
 from statistics import median
 
 from bench.figures import Figure, Target, emit
+from felix_py.kernel.link_batch import delete_link
 from felix_py.kernel.model import PodSpec, VethSpec
+from felix_py.kernel.netlink_wire import NetlinkSocket
 from felix_py.kernel.ownership import HOST_MAC
 from felix_py.kernel.pod_links import NetlinkPodLinks
 from tests.support import netns
@@ -73,6 +76,13 @@ class Bench:
         assert link is not None
         self.links.delete([link.index])
 
+    def delete_plainly(self, number: int) -> None:
+        """Delete as `ip link delete` does: by a request of its own, until the kernel answers."""
+        link = self.links.find(f"cali{number}")
+        assert link is not None
+        with NetlinkSocket() as opened:
+            opened.demand("delete link", [delete_link(link.index)])
+
     def run(self, pool: ThreadPoolExecutor, step: Callable[[int], None]) -> Sequence[float]:
         """Milliseconds of this step for every pod, in this pool."""
         doing = [pool.submit(timed, partial(step, number)) for number in range(len(self.pods))]
@@ -92,9 +102,10 @@ def main() -> None:
                     took = bench.run(pool, step)
                     whole[name + step.__name__] = time.perf_counter() - started
                     print(f"{name:14} {step.__name__:10} p50 {median(took):.2f} ms")
-            alone, together = (
-                whole[name + "delete"] for name in ("one at a time", f"{THREADS} at once")
-            )
+            bench.run(bench.one, bench.create)
+            started = time.perf_counter()
+            bench.run(bench.one, bench.delete_plainly)
+            alone, together = time.perf_counter() - started, whole[f"{THREADS} at oncedelete"]
             print(f"delete {count} links: together {alone / together:.1f} times faster")
             what, peer = f"delete {count} links, {THREADS} at once", "one at a time"
             emit([Figure("veth", what, "s", together, peer, alone, TARGET)])

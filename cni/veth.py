@@ -3,7 +3,8 @@
 Things that have gone wrong for others, and that this module is shaped by:
 - a link of the same name may belong to another container: only the alias says whose it is;
 - proxy ARP does not answer on a host without a default route: the pod gets a permanent neighbour;
-- deleting one veth waits some 20 ms for the kernel: the port deletes what meets in one request.
+- deleting one veth waits some 20 ms for the kernel: the port deletes what meets in one request, and
+  waits until the link is gone, not until its memory is free.
 """
 
 from __future__ import annotations

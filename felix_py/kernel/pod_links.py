@@ -22,7 +22,7 @@ from felix_py.kernel.link_batch import (
     put_address,
     set_link,
 )
-from felix_py.kernel.link_index import index_of
+from felix_py.kernel.link_index import index_of, is_there
 from felix_py.kernel.link_reaper import LinkReaper
 from felix_py.kernel.model import (
     Address,
@@ -57,12 +57,15 @@ class NetlinkPodLinks:
 
     def __init__(self) -> None:
         self._idle: list[NetlinkSocket] = []
+        self._closed = False
         self._lock = threading.Lock()
-        self._reaper = LinkReaper(self._borrowed)
+        self._reaper = LinkReaper(self._borrowed, is_there)
 
     def close(self) -> None:
-        """Let go of the sockets; safe to repeat. No thread may be at work."""
+        """Let go of the sockets; safe to repeat. No caller may be at work; a socket whose request the
+        kernel has not answered yet is let go of with the answer."""
         with self._lock:
+            self._closed = True
             while self._idle:
                 self._idle.pop().close()
 
@@ -113,7 +116,8 @@ class NetlinkPodLinks:
     def delete(self, indexes: Sequence[int]) -> None:
         """Delete links, those of threads that delete at the same time in one request.
 
-        Absent is fine. Whether a link is ours (its alias) the caller has checked with find.
+        They are closed, their routes are gone and nobody finds them when this returns. Absent is
+        fine. Whether a link is ours (its alias) the caller has checked with find.
         Raises KernelRefused.
         """
         self._reaper.delete(indexes)
@@ -132,7 +136,10 @@ class NetlinkPodLinks:
             yield opened
         finally:
             with self._lock:
-                self._idle.append(opened)
+                if self._closed:
+                    opened.close()
+                else:
+                    self._idle.append(opened)
 
 
 def _set_up(opened: NetlinkSocket, spec: VethSpec, index: int) -> None:

@@ -134,7 +134,10 @@ class PodLinks(Protocol):
         ...
 
     def delete(self, indexes: Sequence[int]) -> None:
-        """Delete links, several in one request where the kernel can (by group); absent is fine."""
+        """Delete links, several in one request where the kernel can (by group); absent is fine.
+
+        When it returns they cannot be found and their routes are gone; the kernel may still tidy up.
+        """
         ...
 
     def forget_connections(self, addresses: Sequence[IPAddress]) -> None:

@@ -236,6 +236,27 @@ def test_links_deleted_by_many_threads_at_once_are_gone_and_others_stay(
     assert [link["ifname"] for link in netns.ip_json("link", namespace=node.namespace)] == ["lo"]
 
 
+def test_a_deleted_link_and_its_routes_are_gone_when_delete_returns_and_its_name_is_free(
+    node: Node, namespaces: Namespaces
+) -> None:
+    """Looked at in files that wait for no lock: the kernel is still tidying up."""
+    pod = namespaces.create()
+
+    def shown(name: str) -> str:
+        return Path(f"/proc/thread-self/net/{name}").read_text("ascii")
+
+    def delete_and_look(index: int) -> dict[str, bool]:
+        before = "cali0" in shown("route")
+        node.links.delete([index])
+        return {"before": before, **{name: "cali0" in shown(name) for name in ("dev", "route")}}
+
+    for _ in range(5):
+        index = add_pod(node, pod, "10.1.0.7")
+        seen = node.do(partial(delete_and_look, index))
+        assert seen == {"before": True, "dev": False, "route": False}
+        assert node.do(partial(node.links.find, "cali0")) is None
+
+
 def test_connections_of_an_address_are_forgotten_and_others_kept(
     node: Node, namespaces: Namespaces
 ) -> None:
