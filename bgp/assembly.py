@@ -26,7 +26,7 @@ from bgp.secrets import SecretFiles
 from bgp.sessions import Sessions
 from bgp.settings import AgentSettings
 from bgp.speaker import Speaker
-from bgp.state import ACCEPT_PATIENCE_SECONDS, State, is_awaited, watched_prefixes
+from bgp.state import ACCEPT_PATIENCE_SECONDS, State, is_awaited, is_back, watched_prefixes
 from bgp.status import DAEMON
 from bgp.underlay import UnderlayReader
 from bgp.yielding import Yielding
@@ -79,7 +79,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         clock,
         Health(clock),
     )
-    refill = Refill(ACCEPT_PATIENCE_SECONDS, is_awaited)
+    refill = Refill(ACCEPT_PATIENCE_SECONDS, is_awaited, is_back)
     watched, reading = watched_prefixes(me), concern.of_node(me)
     syncer = Syncer(store, watched, mailbox, history, clock, refill=refill, reading=reading)
     supervisor.add("syncer", syncer.run)

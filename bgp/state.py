@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from felix_py.datastore import keys
 from felix_py.datastore.calc.owners import Owners
 from felix_py.datastore.calc.reachability import Backend, Terms, terms_of
 from felix_py.datastore.changes import (
@@ -18,6 +19,7 @@ from felix_py.datastore.changes import (
     StoreState,
     StoreStateKey,
 )
+from felix_py.datastore.codec import decode
 from felix_py.datastore.felix_configuration import FelixConfiguration, effective
 from felix_py.datastore.keys import (
     AffinityKey,
@@ -64,6 +66,15 @@ def is_awaited(path: str) -> bool:
     """What must be back before that store is followed, where it was known before: nodes, for without
     them sessions would end, and this node's endpoints, with which the CNI server brings blocks."""
     return path.startswith((kind_prefix(Kind.NODE), kind_prefix(Kind.WORKLOAD_ENDPOINT)))
+
+
+def is_back(path: str, raw: bytes) -> bool:
+    """A Node counts with its address alone: felix writes it again; without it there is no session."""
+    key = keys.parse(path)
+    value = None if key is None else decode(key, raw)
+    if isinstance(value, Node):
+        return value.ipv4_address is not None or value.ipv6_address is not None
+    return True
 
 
 def watched_prefixes(node: NodeName) -> tuple[str, ...]:

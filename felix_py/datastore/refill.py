@@ -27,10 +27,12 @@ MOST_SECONDS = 30.0
 @dataclass(frozen=True, slots=True)
 class Refill:
     """least_seconds: waited in any case, for what this process cannot know of.
-    awaited: which keys, delivered before the store went back, must be there again."""
+    awaited: which keys, delivered before the store went back, must be there again.
+    is_back: whether a key's value is what is waited for: an operator may have made an empty Node."""
 
     least_seconds: float = 0.0
     awaited: Callable[[str], bool] = lambda _: False
+    is_back: Callable[[str, bytes], bool] = lambda _path, _raw: True
 
     def wait(self, store: Store, known: Iterable[str], clock: Clock, stop: threading.Event) -> None:
         """Returns when all that is awaited of the known keys is back, or time is over."""
@@ -39,7 +41,7 @@ class Refill:
         stop.wait(self.least_seconds)
         while missing and clock.now() < until and not stop.is_set():
             try:
-                missing = _absent(store, missing)
+                missing = self._absent(store, missing)
             except (StoreAway, StoreRefused) as error:
                 log.warning("the refilled store cannot be looked at", reason=str(error))
             if missing:
@@ -47,10 +49,13 @@ class Refill:
         if missing:
             log.warning("not put back into the accepted store", keys=len(missing), one=missing[0])
 
-
-def _absent(store: Store, paths: list[str]) -> list[str]:
-    missing: list[str] = []
-    for start in range(0, len(paths), MAX_OPERATIONS):
-        found, _ = store.get_many(paths[start : start + MAX_OPERATIONS])
-        missing += [path for path, value in found.items() if value is None]
-    return missing
+    def _absent(self, store: Store, paths: list[str]) -> list[str]:
+        missing: list[str] = []
+        for start in range(0, len(paths), MAX_OPERATIONS):
+            found, _ = store.get_many(paths[start : start + MAX_OPERATIONS])
+            missing += [
+                path
+                for path, stored in found.items()
+                if stored is None or not self.is_back(path, stored.value)
+            ]
+        return missing

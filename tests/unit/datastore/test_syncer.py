@@ -326,12 +326,16 @@ def test_after_an_accept_the_store_is_followed_when_what_is_awaited_is_back(
     awaited, other = pool("a"), pool("b")
     for each, cidr in ((awaited, "10.0.0.0/16"), (other, "10.1.0.0/16")):
         store.put(each.path, pool_text(cidr))
-    with Daemon(store, tmp_path, refill=Refill(awaited=awaited.path.__eq__)) as daemon:
+    refill = Refill(0.0, awaited.path.__eq__, lambda _, raw: b"cidr" in raw)
+    with Daemon(store, tmp_path, refill=refill) as daemon:
         daemon.until(lambda d: d.state.may_act)
         store.wipe()
         store.put(CLUSTER.path, cluster())
         daemon.until(lambda d: d.state.frozen is not None)
         accept(store)
+        daemon.settle(1.5)
+        assert daemon.state.frozen is not None
+        store.put(awaited.path, b"{}")
         daemon.settle(1.5)
         assert daemon.state.frozen is not None
         assert daemon.holds(awaited)
