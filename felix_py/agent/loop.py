@@ -111,6 +111,7 @@ class Loop:
         self._retry = Retry(Backoff(0.05, 5.0))
         self._node: dict[int, AddressWish] = {}
         self._published = Published()
+        self._unsettled = True
         self._linger_until = float("-inf")
         self._view: HostView | None = None
         self._said: Mapping[str, object] = {}
@@ -164,7 +165,9 @@ class Loop:
         published = self._outlets.published()
         if dirty.nodes or dirty.everything or look.addresses or published != self._published:
             self._published = published
-            self._settle_node()
+            self._unsettled = True
+        if self._unsettled:
+            self._unsettled = not self._settle_node()
         return well
 
     def _apply(self, dirty: Dirty, look: Look, now: float) -> bool:
@@ -216,10 +219,11 @@ class Loop:
         addresses: tuple[Address, ...] = self._kernel.addresses()
         return HostView(self._links, addresses, tuple(routes))
 
-    def _settle_node(self) -> None:
-        """Detect this node's addresses again and have the Node object say so."""
+    def _settle_node(self) -> bool:
+        """Detect this node's addresses again and have the Node object say so; False: not yet, because
+        what the store holds is told before that it may be acted upon."""
         if self._view is None or not self._state.store.may_act:
-            return
+            return False
         snapshot = self._state.snapshot
         mine = snapshot.nodes.get(snapshot.me)
         annotations = {} if mine is None else mine.value.meta.annotations
@@ -238,6 +242,7 @@ class Loop:
         }
         wish = NodeWish(self._node, holders, self._outlets.guid(), self._published)
         self._outlets.reporter.wish(wish)
+        return True
 
     def _report(self) -> None:
         """Write the status when it says something new."""

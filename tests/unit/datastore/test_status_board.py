@@ -7,6 +7,7 @@ import json
 import pytest
 
 from felix_py.datastore import status_board
+from felix_py.datastore.identity import CLUSTER
 from felix_py.datastore.keys import StatusKey
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.model import NodeName
@@ -18,7 +19,12 @@ KEY = StatusKey(NodeName("n"), "bgp").path
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     monkeypatch.setattr(status_board, "INTERVAL_SECONDS", 0.0)
-    return MemoryStore()
+    return with_cluster(MemoryStore())
+
+
+def with_cluster(store: MemoryStore) -> MemoryStore:
+    store.put(CLUSTER.path, b"{}")
+    return store
 
 
 def published(store: MemoryStore) -> object:
@@ -30,7 +36,7 @@ def test_only_changes_are_written(store: MemoryStore) -> None:
     board = StatusBoard(store, NodeName("n"), "bgp")
     board.publish({"a": 1, "b": 2})
     board.publish({"b": 2, "a": 1})
-    assert store.revision == 2
+    assert store.revision == 3
     board.publish({"a": 2})
     assert published(store) == {"a": 2}
 
@@ -81,5 +87,18 @@ def test_a_store_that_is_not_trusted_is_not_written_to(store: MemoryStore) -> No
     board.publish({"store": {**fine["store"], "frozen": "the store went back"}})
     assert store.revision == before
     store.wipe()
+    with_cluster(store)
     board.publish(fine)
     assert published(store) == fine
+
+
+def test_a_store_that_was_replaced_under_a_write_is_not_written_to(store: MemoryStore) -> None:
+    board = StatusBoard(store, NodeName("n"), "bgp")
+    board.publish({"a": 1})
+    store.wipe()
+    board.publish({"a": 2})
+    board.publish({"a": 3})
+    assert store.revision == 1
+    with_cluster(store)
+    board.publish({"a": 4})
+    assert published(store) == {"a": 4}
