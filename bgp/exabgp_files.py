@@ -14,8 +14,9 @@ from bgp.model import IPAddress
 
 CONFIG_MODE = 0o640
 """ExaBGP's group may read it: it holds the MD5 passwords."""
-VALIDATE_SECONDS = 20.0
-"""Validation takes 0.14 s; one that takes so long is ended and counts as a refusal."""
+VALIDATE_SECONDS = 60.0
+"""Validation takes 0.14 s; one that takes so long is ended and counts as a refusal. A node that starts on
+a starved processor needs tens of seconds, and would never have BGP if it were always ended before."""
 
 
 class Candidate:
