@@ -1,0 +1,1 @@
+"""What the tests in the virtual machine judge by."""
