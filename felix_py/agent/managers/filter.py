@@ -132,7 +132,8 @@ class FilterManager:
 
     def _touched(self, dirty: Dirty, snapshot: Snapshot) -> set[str]:
         """The links whose sources may be others now."""
-        if dirty.everything or dirty.nodes:
+        spoofing_before = self._facts.configuration.any_source_spoofing
+        if dirty.everything or snapshot.configuration.any_source_spoofing != spoofing_before:
             survivors = {each.link for each in snapshot.survivors.values()}
             return {*self._sources, *snapshot.interfaces, *survivors}
         names = set(dirty.interfaces)

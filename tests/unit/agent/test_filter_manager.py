@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from felix_py.agent.managers.filter import FilterManager
 from felix_py.agent.managers.forwarding import Forwarding
 from felix_py.agent.snapshot import Dirty, Snapshot
 from felix_py.agent.state import State
+from felix_py.datastore.felix_configuration import FelixConfiguration
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPPool, Kind, Metadata
 from felix_py.kernel.nft_model import NftNews, NftTable
@@ -128,6 +130,20 @@ def decided(state: State) -> Made:
     made = Made()
     made.manager.decide(state.take_dirty(), state.snapshot)
     return made
+
+
+def test_a_change_of_the_spoofing_switch_concerns_every_pod() -> None:
+    state = State(ME)
+    free = replace(endpoint("a", "10.0.0.1/32"), spoofable=(ip_network("10.50.0.0/16"),))
+    state.fold({endpoint_key("a"): change(free)})
+    state.set_links([cali("cali1", 1, "net.c1")])
+    made = decided(state)
+    for switch, held in ((True, {'"cali1" . 10.50.0.0/16'}), (None, set())):
+        configuration = FelixConfiguration(any_source_spoofing=switch)
+        key = ResourceKey(Kind.FELIX_CONFIGURATION, "default")
+        state.fold({key: change(configuration)})
+        made.manager.decide(state.take_dirty(), state.snapshot)
+        assert made.elements("pod-prefixes4") == held
 
 
 def test_nodes_addresses_are_held_only_while_a_tunnel_needs_them() -> None:
