@@ -1,7 +1,6 @@
 """Debian's kernel with its modules, unpacked beside the host's own: never installed.
 
-The package behind `linux-image-amd64` is downloaded once into a cache outside the checkout
-(`$XDG_CACHE_HOME` or `~/.cache`, below felix-py/guest-kernel) and unpacked; depmod makes its modules
+The package behind `linux-image-amd64` is downloaded once into CACHE and unpacked; depmod makes its modules
 findable. Several runs at once share it under a lock.
 """
 
@@ -15,6 +14,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+CACHE = Path(os.environ.get("FELIX_PY_GUEST_KERNEL", "/var/lib/felix-py-guest-kernel"))
+"""Below neither a home directory, which lab/reach.py may cover, nor /tmp, /run, /var/cache or /var/tmp: the
+guest has memory of its own there, and would find no modules."""
 META_PACKAGE = "linux-image-amd64"
 DOWNLOAD_SECONDS = 600
 
@@ -29,9 +31,7 @@ class KernelImage:
 
 def kernel_image() -> KernelImage:
     """The newest one that apt offers, or without a network any that is in the cache."""
-    root = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "felix-py/guest-kernel"
-    )
+    root = CACHE
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
