@@ -33,6 +33,7 @@ NAMES = (
     "endpoint_route",
     "scale",
     "throughput",
+    "ipip",
     "bgp_learn",
     "memory",
     "lab_up",

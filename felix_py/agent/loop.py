@@ -112,7 +112,7 @@ class Loop:
         self._node: dict[int, AddressWish] = {}
         self._published = Published()
         self._unsettled = True
-        self._linger_until = float("-inf")
+        self._linger_until = self._rounded_at = float("-inf")
         self._view: HostView | None = None
         self._said: Mapping[str, object] = {}
 
@@ -121,7 +121,9 @@ class Loop:
         while not stop.is_set():
             changes = self._mailbox.take_all(self._wait_seconds())
             self._health.beat("felix", LIVE_SECONDS)
-            self._state.fold(changes)
+            news = self._state.fold(changes)
+            if changes and not news and self._may_wait():
+                continue
             try:
                 with APPLY_SECONDS.labels(status.DAEMON).time():
                     well = self._round()
@@ -131,6 +133,12 @@ class Loop:
                 well = False
             self._retry.record(self._clock.now(), failed=not well)
             self._report()
+
+    def _may_wait(self) -> bool:
+        """Other nodes' affairs wake us often in a big cluster: what time asks for is looked at every
+        TICK_SECONDS all the same, and what the kernel tells wakes us with nothing in the mailbox."""
+        since = self._clock.now() - self._rounded_at
+        return since < TICK_SECONDS and not self._hints.pending and self._wait_seconds() > 0
 
     def _wait_seconds(self) -> float:
         now = self._clock.now()
@@ -143,7 +151,7 @@ class Loop:
 
     def _round(self) -> bool:
         """Look, decide, apply; False when something is still wrong."""
-        now = self._clock.now()
+        now = self._rounded_at = self._clock.now()
         look = self._what_to_look_at(now)
         if look.links:
             self._links = self._kernel.links()

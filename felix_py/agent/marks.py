@@ -21,6 +21,20 @@ class Marks:
     interfaces: set[str] = field(default_factory=set)
     remotes: set[IPNetwork] = field(default_factory=set)
 
+    @property
+    def any(self) -> bool:
+        """Whether something became dirty since the last `take`."""
+        return bool(
+            self.everything
+            or self.nodes
+            or self.links
+            or self.all_remotes
+            or self.addresses
+            or self.blocks
+            or self.interfaces
+            or self.remotes
+        )
+
     def take(self) -> Dirty:
         """What may have changed since the last call."""
         dirty = Dirty(

@@ -129,16 +129,19 @@ class State:
         """How many endpoints this node has in etcd."""
         return len(self._endpoints)
 
-    def fold(self, changes: Mapping[Key | StoreStateKey, Change | StoreState]) -> None:
-        """Take in what a mailbox held."""
+    def fold(self, changes: Mapping[Key | StoreStateKey, Change | StoreState]) -> bool:
+        """Take in what a mailbox held; whether any of it is news to this node."""
+        told = False
         for key, change in changes.items():
             if isinstance(change, StoreState):
+                told = told or _standing(change) != _standing(self.store)
                 self.store = change
             elif not isinstance(key, StoreStateKey):
                 self._note_invalid(key, change)
                 self._fold_one(key, change.stored)
         if self._marks.nodes:
             self._settle_configuration()
+        return told or self._marks.any
 
     def set_addresses(self, addresses: Iterable[Address]) -> None:
         """The host's addresses as listed just now."""
@@ -270,6 +273,11 @@ class State:
         self._marks.addresses.update(
             address for address, each in self._survivors.items() if each.link == name
         )
+
+
+def _standing(store: StoreState) -> tuple[bool, bool, str | None]:
+    """All of it but the revision, which every write of anybody raises."""
+    return store.in_sync, store.connected, store.frozen
 
 
 def _identity(link: Link | None) -> tuple[int, str, bool] | None:

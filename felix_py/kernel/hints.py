@@ -69,6 +69,12 @@ class Hints:
                 self._all_routes = True
                 self._prefixes.clear()
 
+    @property
+    def pending(self) -> bool:
+        """Whether something was noted since the last `take`."""
+        with self._lock:
+            return bool(self._kinds or self._prefixes or self._all_routes)
+
     def take(self) -> Look:
         """Everything noted since the last call."""
         with self._lock:

@@ -13,6 +13,7 @@ from felix_py.agent.state import State, watched_prefixes
 from felix_py.datastore.changes import STORE_STATE, Change, StoreState
 from felix_py.datastore.keys import AffinityKey, ResourceKey
 from felix_py.datastore.model import AffinityState, BlockAffinity, Invalid, Kind
+from felix_py.datastore.territory import Holding
 from tests.unit.agent.builders import (
     ME,
     OTHER,
@@ -143,3 +144,15 @@ def test_a_pool_or_node_change_asks_for_another_look_at_the_node() -> None:
     state = clean_state()
     state.fold({ResourceKey(Kind.NODE, "worker-2"): Change(None)})
     assert state.take_dirty().nodes
+
+
+def test_another_nodes_pods_are_no_news_and_its_blocks_owner_is() -> None:
+    state = clean_state()
+    key = block_key(CIDR)
+    assert state.fold({key: change(Holding(OTHER))})
+    state.take_dirty()
+    assert not state.fold({key: change(Holding(OTHER))})
+    assert not state.fold({STORE_STATE: state.store})
+    assert state.fold({STORE_STATE: StoreState(True, True, None, 7)})
+    assert not state.fold({STORE_STATE: StoreState(True, True, None, 8)})
+    assert state.fold({endpoint_key("a"): change(endpoint("a", str(A)))})
