@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -59,6 +60,17 @@ class Capture:
         """One line per packet seen until now, without the lines on what is inside a tunnel's."""
         return [line for line in self._read(self._lines).splitlines() if PACKET.match(line)]
 
+    @property
+    def whole(self) -> list[str]:
+        """One line per packet seen until now, with what is inside a tunnel's at its end."""
+        found: list[str] = []
+        for line in self._read(self._lines).splitlines():
+            if PACKET.match(line) or not found:
+                found.append(line)
+            else:
+                found[-1] += f" {line.strip()}"
+        return found
+
     def counted(self, expected: int) -> int:
         """How many packets were seen once there are as many as expected, or after a while."""
         until = time.monotonic() + (2.0 if expected else 0.0)
@@ -68,9 +80,9 @@ class Capture:
         return len(self.lines)
 
     def _read(self, file: TextIO) -> str:
-        file.flush()
-        file.seek(0)
-        return file.read()
+        """All of it; tcpdump writes where the file's position is, so that must not move."""
+        number = file.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode("utf-8", "replace")
 
     def _until(self, holds: Callable[[], bool]) -> None:
         until = time.monotonic() + START_SECONDS
