@@ -149,15 +149,17 @@ class RouteTable:
     def _changes(
         self, plan: Plan[RouteKey, Route], only: frozenset[RouteKey] | None
     ) -> list[RouteChange]:
-        """The plan as kernel changes, upserts first; in later rounds only of some keys."""
+        """The plan as kernel changes, upserts first; in later rounds only of some keys.
+
+        Of the upserts those with `onlink` come last: the kernel looks for the way to their gateways.
+        """
         upsert, delete = plan.upsert, plan.delete
         if only is not None:
             upsert = {key: route for key, route in upsert.items() if key in only}
             delete = {key: route for key, route in delete.items() if key in only}
         actual = self._delta.actual
-        changes: list[RouteChange] = [
-            PutRoute(route, key in actual) for key, route in upsert.items()
-        ]
+        ordered = sorted(upsert.items(), key=_is_onlink)
+        changes: list[RouteChange] = [PutRoute(route, key in actual) for key, route in ordered]
         changes += map(DropRoute, delete.values())
         return changes
 
@@ -269,3 +271,7 @@ def prefixes_of(
     """Those of the prefixes at which the main table holds a route of this owner's."""
     present = kernel.routes_to(prefixes)
     return frozenset(r.key.prefix for r in present if r.protocol == owner.route_protocol)
+
+
+def _is_onlink(item: tuple[RouteKey, Route]) -> bool:
+    return any(hop.onlink for hop in item[1].next_hops)

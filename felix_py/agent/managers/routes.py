@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from felix_py.agent.calc import routes
+from felix_py.agent.calc import routes, vtep_routes
 from felix_py.agent.snapshot import Dirty, Snapshot
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import IPNetwork, Route, RouteKey
@@ -41,6 +41,7 @@ class RouteManager:
         self._retired: dict[RouteKey, Route] = {}
         self._guests: dict[RouteKey, float] = {}
         self._bgps: set[RouteKey] = set()
+        self._vteps: dict[RouteKey, Route] = {}
         self._handed: dict[RouteKey, Route] = {}
         self.failed: Mapping[RouteKey, KernelRefused] = {}
         self.lingers = False
@@ -74,6 +75,8 @@ class RouteManager:
 
     def decide(self, dirty: Dirty, snapshot: Snapshot) -> None:
         """Recompute what is dirty, or everything."""
+        if dirty.everything or dirty.nodes or dirty.all_remotes:
+            self._decide_vteps(snapshot)
         prefixes = dirty.addresses | dirty.blocks | dirty.remotes
         if dirty.all_remotes or dirty.everything:
             prefixes |= snapshot.owners.keys()
@@ -83,7 +86,18 @@ class RouteManager:
         for prefix in prefixes:
             self._decide_one(RouteKey(prefix, FELIX.metric), snapshot)
 
+    def _decide_vteps(self, snapshot: Snapshot) -> None:
+        """A far VTEP's route comes before another node's that is to lead through it."""
+        before, self._vteps = self._vteps, vtep_routes.routes(snapshot)
+        for key, route in self._vteps.items():
+            if self._wanted.get(key) != route:
+                self._set(key, route)
+        for key in before.keys() - self._vteps.keys():
+            self._decide_one(key, snapshot)
+
     def _decide_one(self, key: RouteKey, snapshot: Snapshot) -> None:
+        if key in self._vteps:
+            return
         route, bgps = routes.route_of(key.prefix, snapshot)
         if bgps:
             self._bgps.add(key)

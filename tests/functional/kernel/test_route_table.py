@@ -309,3 +309,21 @@ def test_new_routes_are_made_before_old_ones_are_removed(
     assert table.apply() == {}
     verbs = [type(change) for change in RECORDED[2:]]
     assert verbs == [PutRoute, PutRoute, DropRoute]
+
+
+def test_an_ipv6_route_moves_into_a_tunnel_together_with_its_gateways_own_route(
+    host: Host, kernel: Pyroute2Kernel
+) -> None:
+    """The kernel refuses an onlink gateway to which the very route leads that is to be replaced."""
+    table = RouteTable(kernel, FELIX)
+    direct, gateway = via("fd10::40/122", host.up0, "fd00::2"), ip_address("fd10::41")
+    table.want(routes(direct))
+    assert not table.apply()
+    hop = NextHop(host.up1, gateway, onlink=True)
+    tunnelled = Route(direct.key, direct.protocol, next_hops=(hop,))
+    table.want(routes(tunnelled))
+    assert table.apply()[direct.key].errno == errno.EINVAL
+    table.want(routes(local("fd10::41/128", host.up1)))
+    assert not table.apply()
+    found = kernel.routes_to(frozenset({direct.key.prefix}))
+    assert [hop.ifindex for route in found for hop in route.next_hops] == [host.up1]
