@@ -15,9 +15,9 @@ import pytest
 from tests.vm import virtual_machine
 from tests.vm.guest import verdicts
 
-pytestmark = [pytest.mark.vm, pytest.mark.root, pytest.mark.timeout(1600)]
+pytestmark = [pytest.mark.vm, pytest.mark.root, pytest.mark.timeout(2500)]
 
-MACHINE_SECONDS = 1500.0
+MACHINE_SECONDS = 2400.0
 """Two to four minutes on a quiet host; this is for a busy one."""
 
 
@@ -45,7 +45,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     results = tmp_path_factory.mktemp("vm")
     argv = [sys.executable, "-m", "tests.vm.guest.scenario", str(results)]
     status = virtual_machine.run(argv, results, timeout_seconds=MACHINE_SECONDS)
-    said = (results / "output").read_text("utf-8", errors="replace")[-6000:]
+    said = (results / "output").read_text("utf-8", errors="replace")[-2000:]
     return Outcome(status, verdicts.load(results), said)
 
 
