@@ -19,7 +19,7 @@ help:
 	@echo "make e2e         the lab: topologies, kills, containerd (root)"
 	@echo "make vm          a kernel with ipip under emulation"
 	@echo "make test        all of these"
-	@echo "make lab         bring the lab up, prove it, leave it running (root; TOPOLOGY=default|rack-as|reflector|FILE)"
+	@echo "make lab         bring the lab up, prove it, leave it running (root; TOPOLOGY=default|dual-stack|plain|vxlan|...|FILE)"
 	@echo "make lab-down    take it down; nothing is left"
 	@echo "make golden      rewrite golden files; the diff is the review"
 	@echo "make bench       measure against named peers in one run; results in bench/results"
