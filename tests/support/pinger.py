@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,7 +35,8 @@ class Pinger:
 
     def __init__(self, netns: str, target: str, *, per_second: int = 100) -> None:
         self.what = f"{netns} to {target}"
-        self._lines = tempfile.TemporaryFile(mode="w+", encoding="utf-8")  # noqa: SIM115
+        # Read through another description than ping writes through: they would share one position.
+        self._lines = tempfile.NamedTemporaryFile(mode="w")  # noqa: SIM115
         interval = f"{1 / per_second:.3f}"
         self._process = subprocess.Popen(
             ["ip", "netns", "exec", netns, "ping", "-n", "-i", interval, "-W", "5", target],
@@ -58,17 +60,14 @@ class Pinger:
 
     def count_so_far(self) -> int:
         """Replies received until now."""
-        self._lines.flush()
-        self._lines.seek(0)
-        return sum(1 for line in self._lines if REPLY.search(line))
+        return len(REPLY.findall(self._text()))
 
     def stop(self) -> Count:
         """End the stream with SIGINT, so that ping waits for the last answers' summary."""
         assert self._process.poll() is None, f"{self.what}: ping ended by itself"
         self._process.send_signal(signal.SIGINT)
         self._process.wait(STOP_SECONDS)
-        self._lines.seek(0)
-        text = self._lines.read()
+        text = self._text()
         summary = SUMMARY.search(text)
         assert summary is not None, text[-400:]
         sent = int(summary.group(1))
@@ -77,3 +76,6 @@ class Pinger:
         seen = set(replies)
         missing = tuple(number for number in range(1, sent) if number not in seen)
         return Count(self.what, sent, missing, len(replies) - len(seen))
+
+    def _text(self) -> str:
+        return Path(self._lines.name).read_text("utf-8")
