@@ -8,7 +8,8 @@ CODE   := felix_py bgp ipam cni tests bench
 NAME   ?= felab
 TOPOLOGY ?= default
 
-.PHONY: help setup check unit contract functional e2e vm test lab lab-down golden bench clean root
+.PHONY: help setup check unit contract functional e2e vm test test-cluster lab lab-down golden bench clean root
+.PHONY: cluster cluster-down kubernetes-binaries
 
 help:
 	@echo "make setup       install Debian packages (as root) and a virtual environment in $(VENV)"
@@ -21,6 +22,10 @@ help:
 	@echo "make test        all of these"
 	@echo "make lab         bring the lab up, prove it, leave it running (root; TOPOLOGY=default|dual-stack|plain|vxlan|...|FILE)"
 	@echo "make lab-down    take it down; nothing is left"
+	@echo "make cluster     a real Kubernetes in the lab (root; TOPOLOGY=cluster|cluster-plain|FILE)"
+	@echo "make cluster-down  take it down; nothing is left"
+	@echo "make test-cluster  the tests on a real Kubernetes (root; a first build of it takes minutes)"
+	@echo "make kubernetes-binaries  build Kubernetes' programs, print where they are"
 	@echo "make golden      rewrite golden files; the diff is the review"
 	@echo "make bench       measure against named peers in one run; results in bench/results"
 
@@ -66,6 +71,20 @@ lab: root
 
 lab-down: root
 	@$(BIN)/felix-lab --name $(NAME) down
+
+cluster: TOPOLOGY = cluster
+cluster: root
+	@$(MAKE) --no-print-directory setup
+	@$(BIN)/felix-lab --name $(NAME) up $(TOPOLOGY)
+
+cluster-down: lab-down
+
+# One at a time and in order: a cluster is big.
+test-cluster: $(STAMP)
+	$(PYTEST) -q -p no:randomly tests/cluster
+
+kubernetes-binaries: $(STAMP)
+	@$(BIN)/python -m felix_py.lab.kubernetes.binaries
 
 golden: $(STAMP)
 	$(PYTEST) -q tests/unit --update-golden

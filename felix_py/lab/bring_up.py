@@ -27,6 +27,8 @@ from felix_py.lab.errors import LabError
 from felix_py.lab.expect import Expectations
 from felix_py.lab.fabric import ETCD
 from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import cgroups, cluster
+from felix_py.lab.kubernetes.cluster import ClusterProof
 from felix_py.lab.machine import Machine, wait_ended
 from felix_py.lab.router import RouterView
 from felix_py.lab.stages import Stages
@@ -47,6 +49,7 @@ class Proof:
     expectations: Expectations
     routers: tuple[RouterView, ...]
     seconds: dict[str, float]
+    cluster: ClusterProof | None = None
 
 
 def check_root() -> None:
@@ -72,6 +75,8 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
         down(home)
         home.make()
         home.topology_file.write_bytes(msgspec.json.encode(topology, enc_hook=str))
+    if topology.kubernetes is not None:
+        cluster.prepare(home, topology, stages)
     with stages.stage("namespaces, racks and the spine"):
         fabric.build(home, topology)
     with stages.stage("etcd, with pools and peers"):
@@ -81,9 +86,18 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
         router.start(home, topology)
         outside.start(home, topology)
     names = [each.name for _, each in topology.nodes]
-    with stages.stage(f"{len(names)} nodes: felix, bgp, ExaBGP, cni"):
+    with stages.stage(f"{len(names)} nodes: {_programs(topology)}"):
         _start_nodes(home, topology, names)
-        node.wait_in_sync(home, names)
+        if topology.daemons:
+            node.wait_in_sync(home, names)
+    if topology.kubernetes is not None:
+        cluster.settle(home, topology, stages)
+    else:
+        _start_pods(home, topology, names, stages)
+    return prove(home, topology, stages)
+
+
+def _start_pods(home: Home, topology: Topology, names: list[str], stages: Stages) -> None:
     with stages.stage(f"{len(names) * topology.pods_per_node} pods by the CNI plugin"):
         wanted = [
             (name, f"pod-{name.removeprefix('node-')}-{number}")
@@ -91,7 +105,6 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
             for name in names
         ]
         pods.add_all(home, wanted)
-    return prove(home, topology, stages)
 
 
 def prove(
@@ -100,14 +113,15 @@ def prove(
     """Sessions and routes as the routers report them, everybody reaches everybody, the pairs that the
     pools say by a tunnel and no others.
     """
+    if not topology.has_network:
+        return Proof(Expectations(home, topology), (), stages.seconds)
     with stages.stage("BGP sessions, as the ToRs report them"):
         views = wait_sessions(home, topology, timeout_seconds)
-    expectations = Expectations(home, topology)
-    expectations.everything()
-    with stages.stage("every pod reaches every pod and what is outside"):
-        complaints = expectations.check(timeout_seconds)
-        if complaints:
-            raise LabError(_some(complaints))
+    expectations, of_cluster = Expectations(home, topology), None
+    if topology.kubernetes is None:
+        _reach(expectations, stages, timeout_seconds)
+    else:
+        of_cluster = cluster.prove(home, topology, stages)
     with stages.stage(_kernel_stage(topology)):
         found = kernel_view.not_learned(home, topology, timeout_seconds)
         found += kernel_view.wrong_ways(home, topology, timeout_seconds)
@@ -116,7 +130,15 @@ def prove(
         if found:
             raise LabError(_some(found))
     views = tuple(router.view(home, each.router) for each in views)
-    return Proof(expectations, views, stages.seconds)
+    return Proof(expectations, views, stages.seconds, of_cluster)
+
+
+def _reach(expectations: Expectations, stages: Stages, timeout_seconds: float) -> None:
+    expectations.everything()
+    with stages.stage("every pod reaches every pod and what is outside"):
+        complaints = expectations.check(timeout_seconds)
+        if complaints:
+            raise LabError(_some(complaints))
 
 
 def wait_sessions(
@@ -148,6 +170,7 @@ def down(home: Home) -> None:
     left = namespaces.starting_with(f"{home.name}-")
     running = namespaces.processes(left)
     namespaces.kill([pid for pids in running.values() for pid in pids])
+    cgroups.remove(f"{home.name}-")
     for netns in left:
         namespaces.delete(netns)
     home.remove()
@@ -162,6 +185,13 @@ def _start_nodes(home: Home, topology: Topology, names: list[str]) -> None:
     with ThreadPoolExecutor(2) as workers:
         for job in [workers.submit(node.start, home, topology, name) for name in names]:
             job.result()
+
+
+def _programs(topology: Topology) -> str:
+    """What every node runs."""
+    ours = ["felix, bgp, ExaBGP, cni"] if topology.daemons else []
+    theirs = ["kubelet, containerd, kube-proxy"] if topology.kubernetes else []
+    return "; ".join(ours + theirs)
 
 
 def _kernel_stage(topology: Topology) -> str:

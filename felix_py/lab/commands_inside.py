@@ -14,6 +14,8 @@ from felix_py.lab import etcd, inventory, namespaces, pods
 from felix_py.lab.errors import LabError
 from felix_py.lab.fabric import ETCD
 from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import place
+from felix_py.lab.kubernetes.kubectl import Kubectl
 from felix_py.lab.machine import Machine, environment
 
 pod_app = typer.Typer(no_args_is_help=True, help="Add or delete a pod, as a runtime does.")
@@ -58,11 +60,13 @@ def inside(home: Home, where: str, command: list[str]) -> list[str]:
     topology = inventory.topology_that_is_up(home)
     reached = etcd.access(home, topology)
     given = {
-        "PATH": environment()["PATH"],
+        "PATH": f"{place.BINARIES}:{environment()['PATH']}",
         "ETCDCTL_API": "3",
         "ETCDCTL_ENDPOINTS": reached.endpoint,
         "FELIX_PY_CTL_VIA": shlex.join(_this_lab(home)) + " exec {node} --",
     }
+    if topology.kubernetes is not None:
+        given["KUBECONFIG"] = str(place.admin_config(home))
     if reached.ca_file:
         given |= {
             "ETCDCTL_CACERT": reached.ca_file,
@@ -86,6 +90,16 @@ def inside_pod(home: Home, name: str, command: list[str]) -> list[str]:
     pod = pods.get(home, name)
     entered = ["nsenter", f"--net={namespaces.path(pod.netns)}", "--", *command]
     return Machine(home, pod.node).command(entered)
+
+
+def kubectl(context: typer.Context) -> None:
+    """kubectl, as the cluster's administrator: `kubectl get pods -A -o wide`."""
+    home: Home = context.obj
+    topology = inventory.topology_that_is_up(home)
+    if topology.kubernetes is None:
+        raise LabError(f"{topology.name} has no Kubernetes; `felix-lab up cluster` builds one")
+    command = Kubectl(home, topology).argv(*context.args)
+    os.execvp(command[0], command)  # noqa: S606  the user's own command
 
 
 def logs(
@@ -112,3 +126,5 @@ def register(app: typer.Typer) -> None:
     """Add the commands that have no group of their own."""
     app.command("exec")(execute)
     app.command("logs")(logs)
+    everything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    app.command("kubectl", context_settings=everything, add_help_option=False)(kubectl)

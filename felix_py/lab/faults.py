@@ -10,6 +10,7 @@ from typing import Any
 from felix_py.lab import cni_runtime, fabric, inventory, namespaces, node, pods
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import cgroups
 from felix_py.lab.machine import Machine
 from felix_py.lab.topology import Topology
 
@@ -59,6 +60,7 @@ def whole_node(home: Home, topology: Topology, name: str) -> None:
     fabric.unplug_node(home, topology, name)
     for netns in (home.netns(name), *(pod.netns for pod in hosted)):
         namespaces.delete(netns)
+    cgroups.remove(home.netns(name))
     Machine(home, name).empty_run_dir()
     _remember(home, {"what": "node", "machine": name})
 

@@ -3,7 +3,8 @@
 Its host name is its name. /etc, /opt, /var/lib and /var/log are the host's with a layer of its own
 on top, /run is its own; so /etc/machine-id, /etc/cni, /opt/cni and our state and run directories
 belong to it alone, and no path of the host needs to be created or changed. /run/netns is shared,
-because pods' namespaces are named there. Mounts of the host reach the machine, not the other way.
+because pods' namespaces are named there, but for machines that have a container runtime. Mounts of the
+host reach the machine, not the other way.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from felix_py.lab import namespaces, reach
@@ -28,6 +29,21 @@ KEEPER = Path(__file__).with_name("keeper.py")
 BOOT_SECONDS = 10.0
 END_SECONDS = 8.0
 """How long a keeper may take to end everything; what is left then is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Furnishing:
+    """What a machine has besides its own files.
+
+    binds: what is seen (by its place) instead of what is there, each a file or directory of the host.
+    runtime: it names its own pods' namespaces, and mounts made in it reach its containers.
+    """
+
+    binds: Mapping[str, str] = field(default_factory=dict)
+    runtime: bool = False
+
+
+PLAIN = Furnishing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +83,13 @@ class Machine:
         """Forget what a reboot forgets; only while the machine is down."""
         shutil.rmtree(self.home.run_dir(self.name), ignore_errors=True)
 
-    def boot(self) -> None:
+    def boot(self, furnishing: Furnishing = PLAIN) -> None:
         """Start its keeper in namespaces of its own; the network namespace must exist."""
         self._keeper.mkdir(parents=True, exist_ok=True)
         (self._keeper / "keeper.pid").unlink(missing_ok=True)
         log = self.home.log(self.name, "keeper")
         log.parent.mkdir(parents=True, exist_ok=True)
-        script = boot_script(self.home, self.name)
+        script = boot_script(self.home, self.name, furnishing)
         with log.open("ab") as output:
             subprocess.Popen(  # lives on after us: everything it owns is in namespaces of the lab's
                 [
@@ -187,7 +203,7 @@ def layer(disk: Path, directory: str) -> Path:
     return disk / "layers" / _flat(directory)
 
 
-def boot_script(home: Home, name: str) -> str:
+def boot_script(home: Home, name: str, furnishing: Furnishing = PLAIN) -> str:
     """The shell text that turns fresh namespaces into the machine and becomes its keeper."""
     disk = home.disk(name)
     quoted = shlex.quote
@@ -196,13 +212,19 @@ def boot_script(home: Home, name: str) -> str:
         work = disk / "work" / _flat(overlaid)
         options = f"lowerdir={overlaid},upperdir={layer(disk, overlaid)},workdir={work}"
         lines.append(f"mount -t overlay overlay -o {quoted(options)} {overlaid}")
+    lines += [
+        f"mount --bind {quoted(shown)} {quoted(place)}" for place, shown in furnishing.binds.items()
+    ]
     lines += reach.opening(reach.needed(), str(disk / "aside"))
     run = disk / "run"
-    lines.append(f"mount --rbind /run/netns {quoted(str(run))}/netns")
+    if not furnishing.runtime:
+        lines.append(f"mount --rbind /run/netns {quoted(str(run))}/netns")
     if home.directory.is_relative_to("/run"):
         inside = quoted(str(run / home.directory.relative_to("/run")))
         lines += [f"mkdir -p {inside}", f"mount --rbind {quoted(str(home.directory))} {inside}"]
     lines.append(f"mount --rbind {quoted(str(run))} /run")
+    if furnishing.runtime:
+        lines.append("mount --make-rshared /")
     keeper = [sys.executable, "-I", "-S", str(KEEPER), str(home.keeper(name))]
     lines.append("exec " + " ".join(map(quoted, keeper)))
     return "\n".join(lines)

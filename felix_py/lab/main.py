@@ -50,10 +50,16 @@ def up(
     topology_file: Annotated[
         str, typer.Argument(help=f"{', '.join(topology.shipped())}, or a YAML file.")
     ] = "default",
+    image: Annotated[
+        list[str] | None, typer.Option(help="An image archive for every node of the Kubernetes.")
+    ] = None,
+    manifest: Annotated[
+        list[str] | None, typer.Option(help="Applied to the Kubernetes in our daemons' place.")
+    ] = None,
 ) -> None:
     """Build the lab (in place of one that is there), prove that it works, leave it running."""
     home: Home = context.obj
-    wanted = topology.load(topology_file)
+    wanted = topology.load(topology_file).with_manifests(image or (), manifest or ())
     proof = bring_up.up(home, wanted, Stages(console, home))
     report.show(console, home, wanted, proof)
 

@@ -1,4 +1,6 @@
-"""A node: a machine that runs our daemons by the entry points and the configuration of a real one."""
+"""A node: a machine that runs our daemons by the entry points and the configuration of a real one, and
+what a Kubernetes node runs where the topology has a Kubernetes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import yaml
 from felix_py.lab import etcd, fabric
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import machines
 from felix_py.lab.machine import Machine, layer
 from felix_py.lab.topology import RackSpec, Topology
 from felix_py.runtime import status_file
@@ -34,10 +37,16 @@ def start(home: Home, topology: Topology, name: str) -> None:
     machine = Machine(home, name)
     fabric.plug_node(home, topology, name)
     machine.prepare_disk()
-    configure(home, topology, name)
-    machine.boot()
-    for program, script in DAEMONS.items():
-        machine.keep(program, [entry_point(script)])
+    if topology.daemons:
+        configure(home, topology, name)
+    if topology.kubernetes is not None:
+        machines.prepare(home, topology, name)
+    machine.boot(machines.furnishing(home, topology, name))
+    if topology.daemons:
+        for program, script in DAEMONS.items():
+            machine.keep(program, [entry_point(script)])
+    if topology.kubernetes is not None:
+        machines.start(home, topology, name)
 
 
 def entry_point(script: str) -> str:

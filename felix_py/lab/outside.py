@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from felix_py.lab import answering
 from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import machines
 from felix_py.lab.machine import Machine
 from felix_py.lab.topology import Topology
 
@@ -13,5 +14,5 @@ def start(home: Home, topology: Topology) -> None:
     for outside in topology.outsides:
         machine = Machine(home, outside.name)
         machine.prepare_disk()
-        machine.boot()
+        machine.boot(machines.furnishing(home, topology, outside.name))
         machine.keep("answer", answering.command(outside.name))

@@ -13,14 +13,26 @@ from felix_py.lab.addressing import targets_outside
 from felix_py.lab.bring_up import Proof
 from felix_py.lab.expect import Expectations, Seen
 from felix_py.lab.home import DEFAULT_NAME, Home
+from felix_py.lab.kubernetes.cluster import ClusterProof
 from felix_py.lab.router import RouterView
 from felix_py.lab.topology import Topology
+
+CLUSTER_SUGGESTIONS = (
+    "kubectl get nodes -o wide",
+    "kubectl get pods -A -o wide",
+    "kubectl -n lab exec deploy/answer -- nslookup answer.lab.svc.cluster.local",
+)
+"""What to try where there is a Kubernetes."""
 
 
 def show(console: Console, home: Home, topology: Topology, proof: Proof) -> None:
     """The whole proof, and what to try next."""
-    console.print(reach_table(home, topology, proof.expectations))
-    console.print(router_table(proof.routers))
+    if proof.cluster is not None:
+        console.print(cluster_table(topology, proof.cluster))
+    elif topology.daemons:
+        console.print(reach_table(home, topology, proof.expectations))
+    if proof.routers:
+        console.print(router_table(proof.routers))
     total = sum(proof.seconds.values())
     console.print(f"\n[bold]{topology.name}[/bold] is up after {total:.0f} s. Try next:")
     for line in suggestions(home, topology):
@@ -42,6 +54,25 @@ def reach_table(home: Home, topology: Topology, expectations: Expectations) -> T
             pod.name,
             pod.node,
             *_families(others, [(v, pod.addressed(v)) for v in topology.versions]),
+            " ".join(str(distance) for distance in sorted({each.routers for each in others})),
+            *(_outside([each for each in seen if each.target == name]) for name in outsides),
+        )
+    return table
+
+
+def cluster_table(topology: Topology, proof: ClusterProof) -> Table:
+    """A row per pod of the cluster: whom it reaches by ping and TCP, over how many routers."""
+    table = _table("Who reaches whom: pods of the cluster, and the addresses outside")
+    outsides = list(targets_outside(topology))
+    for heading in ("pod", "node", "address", "ping", "TCP", "routers", *outsides):
+        table.add_column(heading, no_wrap=True)
+    for pod in proof.pods:
+        seen = [each for each in proof.seen if each.source == pod.name]
+        others = [each for each in seen if each.target not in outsides]
+        table.add_row(
+            pod.name,
+            pod.node,
+            *_families(others, [(4, pod.address)]),
             " ".join(str(distance) for distance in sorted({each.routers for each in others})),
             *(_outside([each for each in seen if each.target == name]) for name in outsides),
         )
@@ -110,6 +141,7 @@ def suggestions(home: Home, topology: Topology) -> list[str]:
     tor = topology.racks[0].tor
     ask = "birdc show route" if tor.kind == "bird" else "vtysh -c 'show ip route'"
     lines = [
+        *(f"{lab} {line}" for line in (CLUSTER_SUGGESTIONS if topology.kubernetes else ())),
         f"{lab} status",
         f"{lab} exec {tor.name} -- {ask}",
         f"{lab} exec {first} -- ip route show proto 81",

@@ -12,6 +12,7 @@ from felix_py.lab import answering, bird_config, frr_config
 from felix_py.lab.bgp_plan import Router, Session, routers
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import machines
 from felix_py.lab.machine import Machine, layer
 from felix_py.lab.topology import Topology
 
@@ -45,7 +46,7 @@ def start(home: Home, topology: Topology) -> None:
         machine = Machine(home, router.name)
         machine.prepare_disk()
         _configure(home, router)
-        machine.boot()
+        machine.boot(machines.furnishing(home, topology, router.name))
         for program, argv in programs(router).items():
             machine.keep(program, argv)
         machine.keep("answer", answering.command(router.name))

@@ -7,7 +7,7 @@ etcd: pools and BGP peers as Calico spells their specs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
@@ -102,6 +102,26 @@ class ReflectorSpec(_Part, frozen=True):
     rack: str
 
 
+class KubernetesSpec(_Part, frozen=True):
+    """A Kubernetes on the nodes: which of them has the control plane, and who makes the pods' network.
+
+    network: `daemons`, ours as programs of the machines, as in every lab; `none`, nobody, until a
+    manifest is applied. taint: pods keep off the control plane unless they tolerate it, as kubeadm has it.
+    """
+
+    control_plane: str
+    taint: bool = False
+    network: Literal["daemons", "none"] = "daemons"
+    proxy: Literal["iptables", "nftables"] = "iptables"
+    services: IPv4Network = IPv4Network("10.96.0.0/16")
+    pods: int = 6
+    """How many pods `up` starts to prove that it works."""
+    images: tuple[str, ...] = ()
+    """Archives that every node has before its kubelet starts."""
+    manifests: tuple[str, ...] = ()
+    """Files that are applied when the API server answers."""
+
+
 class Topology(_Part, frozen=True):
     """The whole lab."""
 
@@ -124,6 +144,28 @@ class Topology(_Part, frozen=True):
     """The network by which nodes reach etcd."""
     tls: bool = False
     """etcd asks for client certificates."""
+    kubernetes: KubernetesSpec | None = None
+
+    @property
+    def daemons(self) -> bool:
+        """Whether nodes run our daemons as programs of their own."""
+        return self.kubernetes is None or self.kubernetes.network == "daemons"
+
+    def with_manifests(self, images: Sequence[str], manifests: Sequence[str]) -> Topology:
+        """The same with a manifest, and the images that it needs, in our daemons' place. Raises LabError."""
+        if not images and not manifests:
+            return self
+        if self.kubernetes is None:
+            raise LabError(f"{self.name} has no Kubernetes to which a manifest could be applied")
+        changed = msgspec.structs.replace(
+            self.kubernetes, network="none", images=tuple(images), manifests=tuple(manifests)
+        )
+        return msgspec.structs.replace(self, kubernetes=changed)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether somebody makes the pods' network: our daemons, or a manifest."""
+        return self.daemons or bool(self.kubernetes and self.kubernetes.manifests)
 
     @property
     def nodes(self) -> tuple[tuple[RackSpec, NodeSpec], ...]:

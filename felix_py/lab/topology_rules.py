@@ -32,6 +32,7 @@ def problems(topology: Topology) -> Iterator[str]:
         yield from _outside(topology, outside)
     if topology.backend != "bgp":
         yield from _without_bgp(topology)
+    yield from _kubernetes(topology)
     for pool in topology.pools:
         try:
             ip_network(str(pool.spec.get("cidr")))
@@ -106,9 +107,22 @@ def _without_bgp(topology: Topology) -> Iterator[str]:
         yield f"reflector: {topology.reflector.name} {said}"
 
 
+def _kubernetes(topology: Topology) -> Iterator[str]:
+    wanted = topology.kubernetes
+    if wanted is None:
+        return
+    if wanted.control_plane not in {node.name for _, node in topology.nodes}:
+        yield f"kubernetes.controlPlane: {wanted.control_plane!r} is not a node of this file"
+    if wanted.services.prefixlen > 24:
+        yield f"kubernetes.services: {wanted.services} is too small; a /24 or larger is needed"
+    if topology.pods_per_node:
+        yield "podsPerNode: with kubernetes it must be 0: pods are the kubelets'"
+
+
 def _overlaps(topology: Topology) -> Iterator[str]:
     four = [rack.subnet for rack in topology.racks] + [topology.spine, topology.management]
     four += [outside.subnet for outside in topology.outsides]
+    four += [topology.kubernetes.services] if topology.kubernetes else []
     six = [rack.subnet6 for rack in topology.racks] + [topology.spine6]
     six += [outside.subnet6 for outside in topology.outsides]
     yield from _clashes(four)

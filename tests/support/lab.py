@@ -28,13 +28,15 @@ class Lab:
         self.name = name or f"t{secrets.token_hex(3)}"
         self.directory = directory / self.name
 
-    def felix_lab(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def felix_lab(
+        self, *arguments: str, check: bool = True, seconds: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """The command, its output captured; a failure shows both outputs."""
         done = subprocess.run(
             [*self._command, *arguments],
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
         said = f"felix-lab {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -11,7 +11,17 @@ import yaml
 from felix_py.lab import topology
 from felix_py.lab.errors import LabError
 
-SHIPPED = ("default", "dual-stack", "host-gw", "plain", "rack-as", "reflector", "vxlan")
+SHIPPED = (
+    "default",
+    "cluster",
+    "cluster-plain",
+    "dual-stack",
+    "host-gw",
+    "plain",
+    "rack-as",
+    "reflector",
+    "vxlan",
+)
 
 
 def test_what_is_shipped_is_known_by_name_the_default_first() -> None:
@@ -34,7 +44,7 @@ def test_a_topology_survives_being_written_and_read_again(name: str) -> None:
 
 
 def test_an_unknown_name_says_which_there_are() -> None:
-    with pytest.raises(LabError, match=r"default, dual-stack, .*rack-as, reflector"):
+    with pytest.raises(LabError, match=r"default, cluster, .*rack-as, reflector"):
         topology.load("ring")
 
 

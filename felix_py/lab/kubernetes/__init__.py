@@ -1,0 +1,1 @@
+"""A real Kubernetes on the lab's machines: control plane, kubelets, containerd, kube-proxy, CoreDNS."""

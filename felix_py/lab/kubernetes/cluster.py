@@ -1,0 +1,117 @@
+"""A lab's Kubernetes from its first certificate to pods that answer one another, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from felix_py.lab.errors import LabError
+from felix_py.lab.expect import Seen
+from felix_py.lab.home import Home
+from felix_py.lab.kubernetes import binaries, machines, place, proof
+from felix_py.lab.kubernetes.kubectl import Kubectl, ready
+from felix_py.lab.kubernetes.proof import ClusterPod
+from felix_py.lab.stages import Stages
+from felix_py.lab.topology import Topology
+
+READY_SECONDS = 180.0
+"""For the API server, for nodes, for a Deployment: on two cores that others use too."""
+CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane="
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterProof:
+    """What was seen of the cluster: its pods, how each reaches the others, what names resolved to."""
+
+    pods: tuple[ClusterPod, ...]
+    seen: tuple[Seen, ...]
+    names: dict[str, str]
+
+
+def prepare(home: Home, topology: Topology, stages: Stages) -> None:
+    """What machines need before they boot: programs, certificates, images. Raises LabError."""
+    with stages.stage("Kubernetes' programs (a first build takes minutes)"):
+        binaries.built()
+    with stages.stage("certificates and images"):
+        machines.make_shared(home, topology)
+
+
+def settle(home: Home, topology: Topology, stages: Stages) -> None:
+    """From running programs to a cluster that has its nodes, and DNS where pods have a network."""
+    kubectl = Kubectl(home, topology)
+    machines.serve_names(home, topology)
+    names = [node.name for _, node in topology.nodes]
+    with stages.stage("the API server answers, kubelets have registered"):
+        kubectl.wait("nodes registered", lambda: _absent(kubectl, names), READY_SECONDS)
+        control = place.spec(topology).control_plane
+        kubectl.run("label", "--overwrite", "node", control, CONTROL_PLANE_LABEL)
+        address = place.dns_service(topology)
+        kubectl.apply(proof.manifest("coredns", {"DNS_SERVICE": address}))
+        for file in place.spec(topology).manifests:
+            kubectl.apply(_read(file))
+    if not topology.has_network:
+        return
+    with stages.stage("nodes are Ready"):
+        kubectl.wait("nodes Ready", lambda: _not_ready(kubectl), READY_SECONDS)
+    with stages.stage("CoreDNS answers"):
+        within = f"--timeout={READY_SECONDS:.0f}s"
+        rollout = ("rollout", "status", "-n", "kube-system", "deployment/coredns", within)
+        kubectl.run(*rollout, timeout_seconds=READY_SECONDS + 10)
+
+
+def prove(home: Home, topology: Topology, stages: Stages) -> ClusterProof:
+    """Pods on every node reach each other and what is outside; names resolve. Raises LabError."""
+    kubectl = Kubectl(home, topology)
+    count = place.spec(topology).pods
+    with stages.stage(f"{count} pods by the scheduler and the kubelets"):
+        pods = proof.scale(kubectl, count, READY_SECONDS)
+    with stages.stage("every pod reaches every pod and what is outside"):
+        seen = proof.look(kubectl, topology, pods)
+        found = proof.complaints(seen)
+        if found:
+            raise LabError("; ".join(found[:12]))
+    with stages.stage("names of services and of the outside resolve"):
+        names = _names(kubectl, topology, pods[0])
+    return ClusterProof(tuple(pods), tuple(seen), names)
+
+
+def _names(kubectl: Kubectl, topology: Topology, pod: ClusterPod) -> dict[str, str]:
+    resolver, address = place.resolver(topology)
+    wanted = {
+        f"kubernetes.default.svc.{place.CLUSTER_DOMAIN}": str(place.api_service(topology)),
+        f"{resolver}.{place.OUTSIDE_ZONE}": str(address),
+    }
+    for name, expected in wanted.items():
+
+        def wrong(name: str = name, expected: str = expected) -> str | None:
+            found = proof.resolves(kubectl, pod.name, name)
+            return None if found == [expected] else f"{found}, and should be {expected}"
+
+        kubectl.wait(f"{name} resolves", wrong, READY_SECONDS)
+    return wanted
+
+
+def _read(manifest: str) -> str:
+    try:
+        return Path(manifest).read_text("utf-8")
+    except OSError as error:
+        raise LabError(f"{manifest}: {error.strerror}") from error
+
+
+def _absent(kubectl: Kubectl, names: list[str]) -> str | None:
+    there = {node["metadata"]["name"] for node in kubectl.get("nodes")}
+    missing = [name for name in names if name not in there]
+    return f"missing: {', '.join(missing)}" if missing else None
+
+
+def _not_ready(kubectl: Kubectl) -> str | None:
+    waiting = [node for node in kubectl.get("nodes") if not ready(node)]
+    if not waiting:
+        return None
+    said = [
+        f"{node['metadata']['name']}: {condition['message']}"
+        for node in waiting
+        for condition in node["status"].get("conditions", [])
+        if condition["type"] == "Ready"
+    ]
+    return "; ".join(said) or "no conditions yet"
