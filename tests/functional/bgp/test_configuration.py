@@ -10,7 +10,7 @@ import pytest
 
 from bgp.exabgp_command import PROGRAM, command
 from bgp.exabgp_config import render
-from bgp.exabgp_files import ConfigFiles
+from bgp.exabgp_files import VALIDATE_SECONDS, ConfigFiles
 from tests.support.bird import until
 from tests.unit.bgp.test_exabgp_config import CASES
 
@@ -51,11 +51,11 @@ def test_a_candidate_is_checked_put_in_place_or_leaves_no_trace(tmp_path: Path) 
 
 def test_a_check_that_takes_too_long_counts_as_refused(tmp_path: Path) -> None:
     never = tmp_path / "python"
-    never.write_text("#!/bin/sh\nexec sleep 60\n")
+    never.write_text("#!/bin/sh\nexec sleep 300\n")
     never.chmod(0o755)
     candidate = ConfigFiles(tmp_path, str(never)).candidate("x", 0)
-    assert candidate.verdict(19) is None
-    assert candidate.verdict(20) is False
+    assert candidate.verdict(VALIDATE_SECONDS - 1) is None
+    assert candidate.verdict(VALIDATE_SECONDS) is False
     candidate.discard()
 
 
