@@ -212,9 +212,9 @@ def boot_script(home: Home, name: str, furnishing: Furnishing = PLAIN) -> str:
         work = disk / "work" / _flat(overlaid)
         options = f"lowerdir={overlaid},upperdir={layer(disk, overlaid)},workdir={work}"
         lines.append(f"mount -t overlay overlay -o {quoted(options)} {overlaid}")
-    lines += [
-        f"mount --bind {quoted(shown)} {quoted(place)}" for place, shown in furnishing.binds.items()
-    ]
+    for place, shown in furnishing.binds.items():
+        lines.append(f"if [ -d {quoted(shown)} ]; then mkdir -p {quoted(place)}; fi")
+        lines.append(f"mount --bind {quoted(shown)} {quoted(place)}")
     lines += reach.opening(reach.needed(), str(disk / "aside"))
     run = disk / "run"
     if not furnishing.runtime:

@@ -50,7 +50,7 @@ def test_a_service_address_leads_to_every_pod_behind_it(proxied: Cluster) -> Non
     pods = proof.answering_pods(proxied.kubectl)
     address = service_address(proxied)
     for source in pods[:2]:
-        answered = {proof.fetch(proxied.kubectl, source.name, address, 80)[0] for _ in range(60)}
+        answered = proof.answered_by(proxied.kubectl, source.name, address, 80, times=80)
         assert answered == {pod.name for pod in pods}
 
 

@@ -46,7 +46,6 @@ def furnishing(home: Home, topology: Topology, name: str) -> Furnishing:
     if topology.kubernetes is None:
         return PLAIN
     binds = {place.BINARIES: str(binaries.directory())}
-    (layer(home.disk(name), "/opt") / "kubernetes" / "bin").mkdir(parents=True, exist_ok=True)
     if name not in {node.name for _, node in topology.nodes}:
         return Furnishing(binds)
     binds |= {folder: str(_own(home, name, folder)) for folder in OWN_FOLDERS}
@@ -59,7 +58,6 @@ def prepare(home: Home, topology: Topology, name: str) -> None:
     disk = home.disk(name)
     for folder in OWN_FOLDERS:
         _own(home, name, folder).mkdir(parents=True, exist_ok=True)
-        _inside(disk, folder).mkdir(parents=True, exist_ok=True)
     for sysctl, value in EXPECTED_SYSCTLS.items():
         _own(home, name, sysctl).write_text(f"{value}\n")
     if topology.daemons:

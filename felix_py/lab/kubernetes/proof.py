@@ -154,6 +154,16 @@ def resolves(kubectl: Kubectl, pod: str, name: str) -> list[str]:
     return sorted({line.split()[-1] for line in lines if line.startswith("Address")})
 
 
+def answered_by(kubectl: Kubectl, pod: str, host: str, port: int, times: int) -> set[str]:
+    """Who answered behind this address and port, asked so often from a pod."""
+    script = (
+        r"""for _ in $(seq "$3"); do """
+        r"""printf 'GET /cgi-bin/who HTTP/1.0\r\n\r\n' | nc -w 5 "$1" "$2" | tail -n 2 | head -n 1; """
+        "done"
+    )
+    return set(ask(kubectl, pod, script, [host, str(port), str(times)]).split())
+
+
 def fetch(kubectl: Kubectl, pod: str, host: str, port: int = answering.PORT) -> tuple[str, str]:
     """Who answered behind this address and port, and as whom it saw the pod; empty if nobody did."""
     script = r"""printf 'GET /cgi-bin/who HTTP/1.0\r\n\r\n' | nc -w 5 "$1" "$2" | tail -n 2"""

@@ -64,3 +64,15 @@ def test_without_root_it_says_so_in_one_sentence(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LabError, match=r"needs root.*sudo") as caught:
         bring_up.check_host()
     assert "\n" not in str(caught.value)
+
+
+def test_a_machine_with_a_container_runtime_keeps_its_pods_namespaces_to_itself(
+    tmp_path: Path,
+) -> None:
+    home = Home("felab", tmp_path)
+    furnishing = machine.Furnishing({"/var/lib/kubelet": "/somewhere/it's"}, runtime=True)
+    script = boot_script(home, "node-a1", furnishing)
+    subprocess.run(["sh", "-n", "-c", script], check=True)
+    assert "/run/netns" not in script
+    assert script.index("/var/lib/kubelet") < script.index("make-rshared") < script.index("exec ")
+    assert "make-rshared" not in boot_script(home, "node-a1")
