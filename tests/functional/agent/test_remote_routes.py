@@ -1,4 +1,4 @@
-"""Routes to other nodes that felix writes: from etcd alone, and handed to and fro between it and BGP."""
+"""Routes to other nodes that felix writes: from etcd alone, and handed over between it and BGP, both ways."""
 
 from __future__ import annotations
 
