@@ -103,10 +103,7 @@ class Keeper:
 
     def read_wishes(self) -> None:
         """End what is wanted no more or otherwise, remember what is new."""
-        wanted = {}
-        for file in sorted((self.directory / "wanted").iterdir()):
-            if not file.name.startswith("."):
-                wanted[file.name] = file.read_text()
+        wanted = _wishes(self.directory / "wanted")
         for name, program in list(self.programs.items()):
             if wanted.get(name) != program.text:
                 program.end(time.monotonic() + END_SECONDS)
@@ -138,6 +135,16 @@ class Keeper:
         deadline = time.monotonic() + END_SECONDS
         for program in self.programs.values():
             program.end(deadline)
+
+
+def _wishes(directory: Path) -> dict[str, str]:
+    """What each program should be; one that is taken away while we look is wanted no more."""
+    wanted = {}
+    for file in sorted(directory.iterdir()):
+        if not file.name.startswith("."):
+            with contextlib.suppress(FileNotFoundError):
+                wanted[file.name] = file.read_text()
+    return wanted
 
 
 def _signal_group(pid: int, number: signal.Signals, *, alone: bool) -> None:

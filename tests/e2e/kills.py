@@ -7,6 +7,7 @@ from pathlib import Path
 
 from felix_py.lab import etcd, faults, inventory, pods
 from felix_py.lab.home import Home
+from felix_py.lab.machine import Machine
 from tests.support.lab import Lab, eventually, in_netns
 from tests.support.pinger import Count, Pinger
 
@@ -38,6 +39,14 @@ class Hands:
         now = self.pids(machine, kind)
         gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
         return gone and bool(now) and not set(now) & set(before)
+
+    def said(self, machine: str, kind: str) -> str:
+        """Why a process may not be back: who runs there, the last words of its keeper and its own."""
+        words = [f"{kind} of {machine} not back; keeper {Machine(self.home, machine).keeper_pid}"]
+        for program in ("keeper", kind):
+            log = self.home.log(machine, program)
+            words.append(f"{log}:\n{log.read_text()[-2000:] if log.exists() else 'absent'}")
+        return "\n".join(words)
 
     def blocks(self, node: str) -> int:
         """How many blocks a node has claimed, by etcdctl."""
@@ -71,7 +80,7 @@ def kill_and_work_meanwhile(hands: Hands, node: str, kind: str) -> None:
     """Kill; while it is down another node claims and announces a block; both work afterwards."""
     before = hands.kill(node, kind)
     made = hands.add_pods_until_a_new_block(ELSEWHERE[node])
-    assert eventually(lambda: hands.replaced(node, kind, before), 20), f"{kind} of {node} not back"
+    assert eventually(lambda: hands.replaced(node, kind, before), 20), hands.said(node, kind)
     here = next(pod for pod in pods.every(hands.home) if pod.node == node)
     for pod in made:
         assert eventually(partial(reaches, here, pod), 20), f"{here} -> {pod}"

@@ -46,7 +46,9 @@ class Kept:
     def want(self, name: str, argv: list[str]) -> None:
         log = str(self.directory / f"{name}.log")
         text = json.dumps({"argv": argv, "env": dict(os.environ), "log": log})
-        (self.directory / "wanted" / name).write_text(text)
+        fresh = self.directory / "wanted" / f".{name}"
+        fresh.write_text(text)
+        fresh.replace(self.directory / "wanted" / name)
         self.process.send_signal(signal.SIGHUP)
 
     def pid(self, name: str) -> int | None:
@@ -107,6 +109,19 @@ def test_a_program_that_cannot_be_started_says_so_in_its_log_and_is_tried_again(
     keeper.want("nothing", ["/no/such/program"])
     log = keeper.directory / "nothing.log"
     assert wait_for(lambda: log.exists() and log.read_text().count("No such file") >= 2)
+
+
+def test_wishes_that_come_and_go_while_they_are_read_end_nothing(keeper: Kept) -> None:
+    for number in range(20):
+        keeper.want(f"steady-{number}", ["sleep", "1000"])
+    for number in range(4000):
+        keeper.want("brief", ["true"])
+        if number % 3 == 0:
+            time.sleep(0.001)  # so that reading begins at every moment of a wish's life
+        (keeper.directory / "wanted" / "brief").unlink()
+        keeper.process.send_signal(signal.SIGHUP)
+    assert keeper.process.poll() is None
+    assert running(keeper.new_pid("steady-0", None))
 
 
 def test_programs_can_be_ended_by_sigterm(keeper: Kept) -> None:
