@@ -14,7 +14,8 @@ from felix_py.lab.fabric import ETCD
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine
 from felix_py.lab.node import DAEMONS
-from felix_py.lab.topology import OutsideSpec, RackSpec, Topology, parse
+from felix_py.lab.topology import OutsideSpec, RackSpec, Topology
+from felix_py.lab.topology_file import parse
 
 FOUND_BY_COMMAND = (("relay", "bgp.relay"), ("relay", "bgp/relay"), ("exabgp", "exabgp"))
 """Programs that a node's keeper did not start itself, with what their command line holds."""

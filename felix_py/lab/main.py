@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from felix_py.lab import bring_up, commands_fail, commands_inside, inventory, report, topology
+from felix_py.lab import bring_up, commands_fail, commands_inside, inventory, report, topology_file
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import DEFAULT_NAME, DEFAULT_ROOT, LAB_NAME, Home
 from felix_py.lab.stages import Stages
@@ -47,8 +47,8 @@ def lab(
 @app.command()
 def up(
     context: typer.Context,
-    topology_file: Annotated[
-        str, typer.Argument(help=f"{', '.join(topology.shipped())}, or a YAML file.")
+    topology: Annotated[
+        str, typer.Argument(help=f"{', '.join(topology_file.shipped())}, or a YAML file.")
     ] = "default",
     image: Annotated[
         list[str] | None, typer.Option(help="An image archive for every node of the Kubernetes.")
@@ -59,7 +59,7 @@ def up(
 ) -> None:
     """Build the lab (in place of one that is there), prove that it works, leave it running."""
     home: Home = context.obj
-    wanted = topology.load(topology_file).with_manifests(image or (), manifest or ())
+    wanted = topology_file.load(topology).with_manifests(image or (), manifest or ())
     proof = bring_up.up(home, wanted, Stages(console, home))
     report.show(console, home, wanted, proof)
 

@@ -1,4 +1,4 @@
-"""What a lab looks like: a YAML file to frozen, validated values. Pure but for `load`.
+"""What a lab looks like: frozen values, as a topology file spells them. Pure.
 
 A topology names racks, each with a subnet (and an IPv6 one beside it, if wanted), a ToR (its program,
 AS number and outside address) and nodes; hosts outside that know nothing of pods; and what is put into
@@ -9,16 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
-from felix_py.lab import topology_rules
 from felix_py.lab.errors import LabError
-
-SHIPPED = Path(__file__).with_name("topologies")
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -201,41 +196,3 @@ class Topology(_Part, frozen=True):
         reflector = [self.reflector.name] if self.reflector else []
         outsides = [outside.name for outside in self.outsides]
         return (*tors, *reflector, *outsides, *(node.name for _, node in self.nodes))
-
-
-def shipped() -> list[str]:
-    """The names of the topologies that come with the lab, the default one first."""
-    names = sorted(file.stem for file in SHIPPED.glob("*.yaml"))
-    return sorted(names, key=lambda name: name != "default")
-
-
-def load(name_or_path: str) -> Topology:
-    """A shipped topology by its name, or any file. Raises LabError, which names file and field."""
-    path = Path(name_or_path)
-    if not path.suffix:
-        path = SHIPPED / f"{name_or_path}.yaml"
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        known = ", ".join(shipped())
-        raise LabError(f"{path}: {error.strerror}; give a file or one of: {known}") from error
-    return parse(text, str(path))
-
-
-def parse(text: str, source: str) -> Topology:
-    """YAML to a topology; `source` names it in errors. Raises LabError."""
-    try:
-        topology = msgspec.convert(yaml.safe_load(text), Topology, dec_hook=_decode)
-    except yaml.YAMLError as error:
-        raise LabError(f"{source}: not YAML: {error}") from error
-    except (msgspec.ValidationError, ValueError) as error:
-        raise LabError(f"{source}: {error}") from error
-    problem = next(topology_rules.problems(topology), None)
-    if problem is not None:
-        raise LabError(f"{source}: {problem}")
-    return topology
-
-
-def _decode(kind: type, value: object) -> object:
-    """Addresses and prefixes from their text."""
-    return kind(str(value))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from felix_py.lab.topology import OutsideSpec, RackSpec, Topology
+from felix_py.lab.topology import OutsideSpec, RackSpec, Topology
 
 MACHINE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,10}[a-z0-9])?")
 """Twelve characters: a machine's name is also the name of links, which end at fifteen."""

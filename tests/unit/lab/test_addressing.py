@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from felix_py.lab import addressing, bgp_plan, topology
+from felix_py.lab import addressing, bgp_plan, topology_file
 from felix_py.lab.bgp_plan import Router
 
 
 def routers(name: str) -> dict[str, Router]:
-    return {router.name: router for router in bgp_plan.routers(topology.load(name))}
+    return {router.name: router for router in bgp_plan.routers(topology_file.load(name))}
 
 
 def neighbours(router: Router) -> dict[str, str]:
@@ -17,13 +17,13 @@ def neighbours(router: Router) -> dict[str, str]:
 
 
 def test_nodes_follow_their_gateway_in_the_racks_subnet() -> None:
-    lab = topology.load("default")
+    lab = topology_file.load("default")
     assert str(addressing.tor_address(lab.racks[1])) == "10.10.2.1/24"
     assert str(addressing.node_address(lab, "node-b2")) == "10.10.2.12/24"
 
 
 def test_no_two_machines_share_an_address() -> None:
-    lab = topology.load("reflector")
+    lab = topology_file.load("reflector")
     nodes = [node.name for _, node in lab.nodes]
     given = [
         *(addressing.node_address(lab, node).ip for node in nodes),
@@ -70,8 +70,8 @@ def test_each_family_has_sessions_of_its_own_unless_they_share_one() -> None:
         "node-a1": (4,),
         "node-a1-v6": (6,),
     }
-    text = (topology.SHIPPED / "dual-stack.yaml").read_text()
-    lab = topology.parse(text.replace("kind: frr", "kind: frr, ipv6Over: ipv4"), "mine")
+    text = (topology_file.SHIPPED / "dual-stack.yaml").read_text()
+    lab = topology_file.parse(text.replace("kind: frr", "kind: frr, ipv6Over: ipv4"), "mine")
     shared = next(router for router in bgp_plan.routers(lab) if router.name == "tor-b")
     assert {s.name: s.versions for s in shared.sessions if s.peer_name == "node-b1"} == {
         "node-b1": (4, 6)
@@ -79,7 +79,7 @@ def test_each_family_has_sessions_of_its_own_unless_they_share_one() -> None:
 
 
 def test_in_ipv6_everything_has_the_same_place_in_its_subnet() -> None:
-    lab = topology.load("dual-stack")
+    lab = topology_file.load("dual-stack")
     assert str(addressing.tor_address(lab.racks[1], 6)) == "fd00:10:2::1/64"
     assert str(addressing.node_address(lab, "node-b2", 6)) == "fd00:10:2::c/64"
     [link] = addressing.spine_links(lab, 6)
@@ -104,7 +104,7 @@ def test_routers_of_nodes_without_bgp_speak_with_one_another_alone() -> None:
     assert neighbours(routers("plain")["gateway"]) == {}
 
 
-@pytest.mark.parametrize("name", topology.shipped())
+@pytest.mark.parametrize("name", topology_file.shipped())
 def test_every_session_between_routers_is_configured_alike_on_both_sides(name: str) -> None:
     found = routers(name)
     for router in found.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from felix_py.lab import paths, topology
+from felix_py.lab import paths, topology_file
 from felix_py.lab.expect import Seen
 from felix_py.lab.paths import Way
 
@@ -57,7 +57,7 @@ def test_everything_else_is_named(look: Seen, complaint: str) -> None:
 def test_the_routers_between_two_follow_from_the_topology(
     name: str, node: str, other: str, routers: int
 ) -> None:
-    assert paths.between(topology.load(name), node, other, OWN) == Way(routers)
+    assert paths.between(topology_file.load(name), node, other, OWN) == Way(routers)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_routers_between_two_follow_from_the_topology(
 def test_a_tunnel_hides_the_routers_and_what_leaves_the_pools_is_the_nodes(
     name: str, node: str, other: str, way: Way
 ) -> None:
-    assert paths.between(topology.load(name), node, other, OWN) == way
+    assert paths.between(topology_file.load(name), node, other, OWN) == way
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_a_tunnel_hides_the_routers_and_what_leaves_the_pools_is_the_nodes(
 def test_the_pools_mode_says_which_pairs_tunnel(
     field: str, mode: str, across: str, inside: str
 ) -> None:
-    text = (topology.SHIPPED / "default.yaml").read_text()
-    lab = topology.parse(text.replace("blockSize: 26", f"{field}: {mode}"), "mine")
+    text = (topology_file.SHIPPED / "default.yaml").read_text()
+    lab = topology_file.parse(text.replace("blockSize: 26", f"{field}: {mode}"), "mine")
     assert paths.tunnel_between(lab, "node-a1", "node-b1", OWN) == across
     assert paths.tunnel_between(lab, "node-a1", "node-a2", OWN) == inside
     assert paths.tunnel_between(lab, "node-a1", "node-b1", "10.9.9.9") == ""
@@ -99,8 +99,8 @@ def test_the_pools_mode_says_which_pairs_tunnel(
 
 
 def test_what_is_outside_answers_those_to_whom_it_has_a_way_back() -> None:
-    default, plain = topology.load("default"), topology.load("plain")
+    default, plain = topology_file.load("default"), topology_file.load("plain")
     assert paths.answered(default, "node-a1", OWN, "tor-b")
     assert paths.answered(plain, "node-1", OWN, "internet")
-    text = (topology.SHIPPED / "plain.yaml").read_text().replace(", natOutgoing: true", "")
-    assert not paths.answered(topology.parse(text, "mine"), "node-1", OWN, "internet")
+    text = (topology_file.SHIPPED / "plain.yaml").read_text().replace(", natOutgoing: true", "")
+    assert not paths.answered(topology_file.parse(text, "mine"), "node-1", OWN, "internet")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from felix_py.lab import topology
+from felix_py.lab import topology_file
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
 from felix_py.lab.kubernetes import (
@@ -29,7 +29,7 @@ CLUSTERS = ("cluster", "cluster-plain")
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_shipped_cluster_has_its_control_plane_on_one_of_its_nodes(name: str) -> None:
-    lab = topology.load(name)
+    lab = topology_file.load(name)
     assert place.spec(lab).control_plane in {node.name for _, node in lab.nodes}
     assert lab.daemons
 
@@ -44,9 +44,9 @@ def test_a_shipped_cluster_has_its_control_plane_on_one_of_its_nodes(name: str) 
     ],
 )
 def test_a_cluster_that_cannot_work_is_refused_by_its_field(line: str, complaint: str) -> None:
-    text = (topology.SHIPPED / "cluster.yaml").read_text().replace(LAST_LINE, line)
+    text = (topology_file.SHIPPED / "cluster.yaml").read_text().replace(LAST_LINE, line)
     with pytest.raises(LabError, match=complaint):
-        topology.parse(text, "edited")
+        topology_file.parse(text, "edited")
 
 
 LAST_LINE = "kubernetes: {controlPlane: node-a1}"
@@ -93,7 +93,7 @@ def test_an_image_is_the_same_whenever_it_is_made_and_says_what_runs() -> None:
 
 
 def test_every_kubelet_is_who_its_certificate_says_and_serves_its_own_address() -> None:
-    lab = topology.load("cluster")
+    lab = topology_file.load("cluster")
     made = {each.name: each for each in certificates.wanted(lab)}
     kubelet = made[certificates.kubelet("node-b1")]
     assert kubelet.subject == "/O=system:nodes/CN=system:node:node-b1"
@@ -103,7 +103,7 @@ def test_every_kubelet_is_who_its_certificate_says_and_serves_its_own_address() 
 
 
 def test_the_control_plane_is_tainted_where_the_topology_says_so() -> None:
-    plain = topology.load("cluster-plain")
+    plain = topology_file.load("cluster-plain")
     tainted = [
         node.name
         for _, node in plain.nodes
@@ -111,12 +111,12 @@ def test_the_control_plane_is_tainted_where_the_topology_says_so() -> None:
     ]
     assert tainted == ["node-1"]
     assert not any(
-        "taints" in word for word in configuration.kubelet(topology.load("cluster"), "node-a1")
+        "taints" in word for word in configuration.kubelet(topology_file.load("cluster"), "node-a1")
     )
 
 
 def test_kubelets_share_no_control_group_and_touch_no_limit_of_the_host() -> None:
-    lab = topology.load("cluster")
+    lab = topology_file.load("cluster")
     roots = {
         configuration.kubelet_document(lab, node.name, f"x-{node.name}")["cgroupRoot"]
         for _, node in lab.nodes
@@ -150,7 +150,7 @@ def test_groups_are_found_by_the_labs_name_alone_and_children_come_first(
 def test_a_machine_that_is_no_node_has_the_programs_and_nothing_of_a_kubelets(
     tmp_path: Path,
 ) -> None:
-    lab = topology.load("cluster")
+    lab = topology_file.load("cluster")
     home = Home("x", tmp_path)
     router = machines.furnishing(home, lab, "tor-a")
     assert set(router.binds) == {place.BINARIES}
@@ -161,7 +161,7 @@ def test_a_machine_that_is_no_node_has_the_programs_and_nothing_of_a_kubelets(
 
 
 def test_a_manifest_takes_the_daemons_place_and_needs_a_kubernetes() -> None:
-    lab = topology.load("cluster")
+    lab = topology_file.load("cluster")
     changed = lab.with_manifests(["felix-py.tar"], ["felix-py.yaml"])
     assert lab.daemons
     assert not changed.daemons
@@ -169,4 +169,4 @@ def test_a_manifest_takes_the_daemons_place_and_needs_a_kubernetes() -> None:
     assert not lab.with_manifests(["felix-py.tar"], []).has_network
     assert lab.with_manifests([], []) is lab
     with pytest.raises(LabError, match="has no Kubernetes"):
-        topology.load("default").with_manifests([], ["felix-py.yaml"])
+        topology_file.load("default").with_manifests([], ["felix-py.yaml"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from felix_py.lab import bring_up, machine, node, topology
+from felix_py.lab import bring_up, machine, node, topology_file
 from felix_py.lab.errors import LabError
 from felix_py.lab.etcd import Access
 from felix_py.lab.home import Home
@@ -37,7 +37,7 @@ def test_a_lab_below_a_directory_that_machines_overlay_is_refused() -> None:
 
 
 def configuration(name: str) -> dict[str, Any]:
-    lab = topology.load(name)
+    lab = topology_file.load(name)
     return node.configuration(lab, lab.racks[0], Access("http://172.31.0.1:2379"))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from felix_py.lab import bgp_plan, bird_config, frr_config, topology
+from felix_py.lab import bgp_plan, bird_config, frr_config, topology_file
 from tests.support.golden import Golden
 
 ROUTERS = [
     pytest.param(name, router, id=f"{name}-{router.name}")
-    for name in topology.shipped()
-    for router in bgp_plan.routers(topology.load(name))
+    for name in topology_file.shipped()
+    for router in bgp_plan.routers(topology_file.load(name))
 ]
 
 

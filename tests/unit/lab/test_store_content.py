@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from felix_py.lab import store_content, topology
+from felix_py.lab import store_content, topology_file
 from felix_py.lab.errors import LabError
 from felix_py.lab.topology import Resource, Topology
 
@@ -23,7 +23,7 @@ def documents(lab: Topology) -> dict[str, Any]:
 
 
 def test_the_cluster_is_ready_and_has_its_pools_and_peers() -> None:
-    found = documents(topology.load("default"))
+    found = documents(topology_file.load("default"))
     assert found["clusterinformations/default"]["spec"]["datastoreReady"] is True
     assert found["ippools/pods"]["spec"]["cidr"] == "10.244.0.0/16"
     assert found["bgppeers/tor-a"]["spec"]["nodeSelector"] == "rack == 'a'"
@@ -31,14 +31,14 @@ def test_the_cluster_is_ready_and_has_its_pools_and_peers() -> None:
 
 
 def test_nodes_stand_with_their_rack_as_label_and_their_own_as_number() -> None:
-    found = documents(topology.load("rack-as"))
+    found = documents(topology_file.load("rack-as"))
     assert found["nodes/node-b1"]["metadata"]["labels"]["rack"] == "b"
     assert found["nodes/node-b1"]["spec"]["bgp"]["asNumber"] == 65002
-    assert documents(topology.load("default"))["nodes/node-b1"]["spec"] == {}
+    assert documents(topology_file.load("default"))["nodes/node-b1"]["spec"] == {}
 
 
 def test_a_peer_that_the_daemons_would_not_accept_is_refused_before_anything_is_written() -> None:
-    lab = topology.load("default")
+    lab = topology_file.load("default")
     broken = msgspec.structs.replace(lab, peers=(Resource("bad", {"peerIP": "not-an-address"}),))
     with pytest.raises(LabError, match="bgppeers bad"):
         documents(broken)

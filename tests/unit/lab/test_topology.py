@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from felix_py.lab import topology
+from felix_py.lab import topology_file
 from felix_py.lab.errors import LabError
 
 SHIPPED = (
@@ -25,12 +25,12 @@ SHIPPED = (
 
 
 def test_what_is_shipped_is_known_by_name_the_default_first() -> None:
-    assert topology.shipped() == list(SHIPPED)
+    assert topology_file.shipped() == list(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_topology_can_be_read_by_its_name(name: str) -> None:
-    loaded = topology.load(name)
+    loaded = topology_file.load(name)
     assert loaded.name == name
     assert len(loaded.nodes) in {3, 4}
     assert {rack.tor.kind for rack in loaded.racks} >= {"bird"}
@@ -38,20 +38,22 @@ def test_a_shipped_topology_can_be_read_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_topology_survives_being_written_and_read_again(name: str) -> None:
-    loaded = topology.load(name)
+    loaded = topology_file.load(name)
     text = msgspec.json.encode(loaded, enc_hook=str).decode()
-    assert topology.parse(text, "again") == loaded
+    assert topology_file.parse(text, "again") == loaded
 
 
 def test_an_unknown_name_says_which_there_are() -> None:
     with pytest.raises(LabError, match=r"default, cluster, .*rack-as, reflector"):
-        topology.load("ring")
+        topology_file.load("ring")
 
 
 def test_a_file_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text((topology.SHIPPED / "default.yaml").read_text().replace("node-a1", "alpha"))
-    assert topology.load(str(file)).rack_of("alpha").name == "a"
+    file.write_text(
+        (topology_file.SHIPPED / "default.yaml").read_text().replace("node-a1", "alpha")
+    )
+    assert topology_file.load(str(file)).rack_of("alpha").name == "a"
 
 
 def change(text: str, old: str, new: str) -> str:
@@ -82,9 +84,9 @@ def change(text: str, old: str, new: str) -> str:
     ],
 )
 def test_what_cannot_work_is_refused_with_the_field(old: str, new: str, complaint: str) -> None:
-    text = change((topology.SHIPPED / "default.yaml").read_text(), old, new)
+    text = change((topology_file.SHIPPED / "default.yaml").read_text(), old, new)
     with pytest.raises(LabError, match=complaint):
-        topology.parse(text, "mine.yaml")
+        topology_file.parse(text, "mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -107,18 +109,18 @@ def test_what_cannot_work_is_refused_with_the_field(old: str, new: str, complain
 def test_what_cannot_work_beyond_the_default_is_refused_too(
     name: str, old: str, new: str, complaint: str
 ) -> None:
-    text = change((topology.SHIPPED / f"{name}.yaml").read_text(), old, new)
+    text = change((topology_file.SHIPPED / f"{name}.yaml").read_text(), old, new)
     with pytest.raises(LabError, match=complaint):
-        topology.parse(text, "mine.yaml")
+        topology_file.parse(text, "mine.yaml")
 
 
 def test_a_reflector_in_no_rack_is_refused() -> None:
-    document = yaml.safe_load((topology.SHIPPED / "reflector.yaml").read_text())
+    document = yaml.safe_load((topology_file.SHIPPED / "reflector.yaml").read_text())
     document["reflector"]["rack"] = "z"
     with pytest.raises(LabError, match=r"reflector\.rack: 'z'"):
-        topology.parse(yaml.safe_dump(document), "mine.yaml")
+        topology_file.parse(yaml.safe_dump(document), "mine.yaml")
 
 
 def test_text_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(LabError, match="not YAML"):
-        topology.parse("racks: [", "mine.yaml")
+        topology_file.parse("racks: [", "mine.yaml")

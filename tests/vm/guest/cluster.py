@@ -23,7 +23,7 @@ from felix_py.lab import (
     pods,
     router,
     store_content,
-    topology,
+    topology_file,
 )
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine
@@ -49,7 +49,7 @@ class Cluster:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.home = Home("vm", Path("/run/felix-lab/vm"))
-        self.topology = topology.load(str(Path(__file__).with_name("cluster.yaml")))
+        self.topology = topology_file.load(str(Path(__file__).with_name("cluster.yaml")))
         self._say = say
         self.pods: dict[str, Pod] = {}
 
