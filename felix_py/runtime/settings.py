@@ -20,7 +20,20 @@ from felix_py.runtime.errors import RefusedError
 
 DEFAULT_FILE = Path("/etc/felix-py/felix-py.yaml")
 PREFIX = "FELIX_PY_"
-SECTIONS = frozenset({"node", "datastore", "log", "felix", "bgp", "launcher", "cni", "ctl"})
+SECTIONS = frozenset(
+    {
+        "node",
+        "datastore",
+        "log",
+        "felix",
+        "bgp",
+        "launcher",
+        "cni",
+        "ctl",
+        "kubernetes",
+        "controllers",
+    }
+)
 """Every section that some daemon knows; another daemon's section is passed over."""
 
 S = TypeVar("S", bound=msgspec.Struct)
