@@ -51,7 +51,9 @@ from felix_py.runtime.health import Health
 from felix_py.runtime.supervisor import Supervisor
 
 
-def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Supervisor:
+def assemble(
+    settings: AgentSettings, me: NodeName, health: Health, resources: ExitStack
+) -> Supervisor:
     """All threads of the agent, ready to run; `resources` gets what must be closed at the end."""
     clock, bell, run_dir = SystemClock(), Bell(), settings.node.run_dir
     store = EtcdStore.connect(settings.datastore)
@@ -65,7 +67,11 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
     identity = Identity.of_this_process(DAEMON, me, clock.wall())
     routing = _routing(settings, rib, kernel, hints)
     reporting = Reporting(
-        identity, clock, lambda said: status_file.write(run_dir, DAEMON, said), publisher.publish
+        identity,
+        clock,
+        lambda said: status_file.write(run_dir, DAEMON, said),
+        publisher.publish,
+        health,
     )
     supervisor, secrets = Supervisor(), SecretFiles(settings.bgp.secrets_dir)
     questions = Questions(bell.ring)
@@ -77,7 +83,7 @@ def assemble(settings: AgentSettings, me: NodeName, resources: ExitStack) -> Sup
         Parts(rib, _sessions(settings, rib, client, clock), routing, reporting),
         settings.bgp.prefix_limit,
         clock,
-        Health(clock),
+        health,
     )
     refill = Refill(ACCEPT_PATIENCE_SECONDS, is_awaited, is_back)
     watched, reading = watched_prefixes(me), concern.of_node(me)

@@ -5,21 +5,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bgp.calc.announcements import Announced
 from bgp.calc.peerings import Sessions as Decided
 from bgp.model import IPAddress
 from bgp.peer_rib import Peer
+from bgp.readiness import Readiness
 from bgp.rib_in import RibIn
 from bgp.routing import Routing
 from bgp.sessions import Sessions
 from bgp.state import State
 from bgp.status import DAEMON, RouteReport, SessionReport, Troubles, document
+from felix_py.datastore.calc.reachability import Backend
+from felix_py.datastore.changes import CONCERN
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.status_document import Identity
 from felix_py.runtime.clock import Clock
+from felix_py.runtime.health import Health
 from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.metrics import (
     BGP_PATHS,
@@ -65,8 +69,10 @@ class Reporting:
         clock: Clock,
         write: Callable[[Mapping[str, object]], None],
         publish: Callable[[Mapping[str, object]], None],
+        health: Health,
     ) -> None:
-        self._identity, self._clock = identity, clock
+        self._identity, self._clock, self._health = identity, clock, health
+        self._readiness = Readiness()
         self._write, self._publish = write, publish
         self._interval = Interval(REPORT_SECONDS)
         self._said: Mapping[str, object] = {}
@@ -102,6 +108,7 @@ class Reporting:
             sessions.problem,
         )
         routes = _routes(routing, state)
+        self._tell_health(state, reports, sessions)
         status = document(self._identity, state.store, reports, announced, routes, troubles)
         if status == self._said:
             return
@@ -109,6 +116,17 @@ class Reporting:
         _measure(state, peers, routes)
         self._write(status)
         self._publish(status)
+
+    def _tell_health(
+        self, state: State, reports: Sequence[SessionReport], sessions: Sessions
+    ) -> None:
+        self._health.note(CONCERN, state.store.trouble)
+        reason = None
+        if state.store.may_act and state.snapshot.reach_terms.backend is Backend.BGP:
+            reason = self._readiness.why_not(
+                self._clock.now(), reports, attached=sessions.attached, problem=sessions.problem
+            )
+        self._health.note(DAEMON, reason)
 
     def _wall(self, address: IPAddress, peer: Peer | None) -> str:
         """When the session came up or went down, for people."""

@@ -33,6 +33,10 @@ class BgpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """Where metrics are served."""
     metrics_port: int = 0
     """0: not served."""
+    health_address: str = "127.0.0.1"
+    """Where liveness and readiness are asked for by HTTP."""
+    health_port: int = 0
+    """0: nobody is answered."""
 
     def policy(self) -> Policy:
         """The part that decides on learned routes. Raises BadSettings."""

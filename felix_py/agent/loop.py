@@ -19,7 +19,7 @@ from felix_py.agent.reporter import NodeWish, Reporter
 from felix_py.agent.snapshot import Dirty
 from felix_py.agent.state import State
 from felix_py.agent.survivors import Survivors, lasting
-from felix_py.datastore.changes import SyncMailbox
+from felix_py.datastore.changes import CONCERN, SyncMailbox
 from felix_py.datastore.status_document import Identity, invalid_objects
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.hints import Hints, Look
@@ -124,6 +124,7 @@ class Loop:
             news = self._state.fold(changes)
             if changes and not news and self._may_wait():
                 continue
+            refused: str | None = None
             try:
                 with APPLY_SECONDS.labels(status.DAEMON).time():
                     well = self._round()
@@ -131,7 +132,10 @@ class Loop:
                 log.warning("round failed, everything is read again", reason=str(error))
                 self._hints.everything()
                 well = False
+                refused = str(error)
             self._retry.record(self._clock.now(), failed=not well)
+            self._health.note(CONCERN, self._state.store.trouble)
+            self._health.note("kernel", refused)
             self._report()
 
     def _may_wait(self) -> bool:

@@ -25,10 +25,11 @@ from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
 from felix_py.agent.survivors import Survivors
-from felix_py.datastore import concern
+from felix_py.datastore import concern, credentials
 from felix_py.datastore.calc.reachability import Backend
-from felix_py.datastore.changes import SyncMailbox
+from felix_py.datastore.changes import CONCERN, NOT_YET, SyncMailbox
 from felix_py.datastore.compactor import Compactor
+from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
 from felix_py.datastore.model import NodeName
@@ -50,7 +51,7 @@ from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
 from felix_py.kernel.route_table import RouteTable, prefixes_of
 from felix_py.kernel.traffic_control import TrafficControl
 from felix_py.kernel.tunnel_links import NetlinkTunnelLinks
-from felix_py.runtime import logs, metrics, node_name, status_file
+from felix_py.runtime import health_server, logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
 from felix_py.runtime.mailbox import Mailbox
@@ -70,18 +71,33 @@ def main() -> None:
         )
         how = methods(settings.felix)
         me = NodeName(node_name.settle(settings.node))
+        health = Health(SystemClock())
+        health.note(CONCERN, NOT_YET.trouble)
+        health_server.serve(
+            health, settings.felix.health_address, settings.felix.health_port, "felix.healthPort"
+        )
     except BadSettings as error:
         sys.stderr.write(f"felix-agent: {error}\n")
         sys.exit(2)
     logs.set_up(status.DAEMON, settings.log)
     metrics.serve(settings.felix.metrics_address, settings.felix.metrics_port)
     log.info("starting", node=me, version=VERSION)
+    credentials.await_all(settings.datastore, health)
     with ExitStack() as resources:
-        sys.exit(_assemble(settings, me, how, resources).run())
+        try:
+            supervisor = _assemble(settings, me, how, health, resources)
+        except StoreRefused as error:
+            sys.stderr.write(f"felix-agent: {error}\n")
+            sys.exit(2)
+        sys.exit(supervisor.run())
 
 
 def _assemble(
-    settings: AgentSettings, me: NodeName, how: dict[int, str], resources: ExitStack
+    settings: AgentSettings,
+    me: NodeName,
+    how: dict[int, str],
+    health: Health,
+    resources: ExitStack,
 ) -> Supervisor:
     clock, run_dir, state_dir = SystemClock(), settings.node.run_dir, settings.node.state_dir
     records = partial(pod_records.record_of, run_dir=run_dir)
@@ -132,7 +148,7 @@ def _assemble(
         state=State(me, Backend(settings.node.backend)),
         survivors=Survivors(records),
         clock=clock,
-        health=Health(clock),
+        health=health,
     )
     supervisor = Supervisor()
     syncer = Syncer(

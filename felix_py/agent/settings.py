@@ -22,6 +22,10 @@ class FelixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
     """Where Prometheus metrics are served."""
     metrics_port: int = 0
     """The port of that; 0: not served."""
+    health_address: str = "127.0.0.1"
+    """Where liveness and readiness are asked for by HTTP."""
+    health_port: int = 0
+    """0: nobody is answered."""
 
 
 class AgentSettings(msgspec.Struct, frozen=True):

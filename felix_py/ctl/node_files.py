@@ -33,5 +33,4 @@ def sysctls() -> Iterator[tuple[str, int]]:
 def daemon_fact(run_dir: str, daemon: str) -> DaemonFact:
     """A daemon's status, and whether the process that wrote it still runs."""
     document = status_file.read(run_dir, daemon)
-    pid = (document or {}).get("pid")
-    return DaemonFact(document or {}, isinstance(pid, int) and Path(f"/proc/{pid}").is_dir())
+    return DaemonFact(document or {}, status_file.runs(run_dir, daemon))

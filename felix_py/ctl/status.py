@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from felix_py.ctl import output
@@ -76,12 +75,8 @@ def _here(session: Session) -> NodeStatus:
         document = status_file.read(run_dir, daemon)
         if document is not None:
             here.documents[daemon] = document
-            here.running[daemon] = _runs(document.get("pid"))
+            here.running[daemon] = status_file.runs(run_dir, daemon)
     return here
-
-
-def _runs(pid: object) -> bool:
-    return isinstance(pid, int) and Path(f"/proc/{pid}").is_dir()
 
 
 def _fleet(session: Session) -> list[NodeStatus]:

@@ -9,6 +9,9 @@ from felix_py.datastore.model import Invalid, Stored
 from felix_py.datastore.values import Value
 from felix_py.runtime.mailbox import Mailbox
 
+CONCERN = "etcd"
+"""The store's name in readiness (runtime/health.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -38,11 +41,23 @@ class StoreState:
     connected: bool
     frozen: str | None
     revision: int
+    problem: str = ""
+    """Why it is not connected, as the store or the way to it said."""
 
     @property
     def may_act(self) -> bool:
         """True when decisions may be taken from what was delivered."""
         return self.in_sync and self.frozen is None
+
+    @property
+    def trouble(self) -> str | None:
+        """What a readiness probe should say about the store; None: nothing."""
+        if self.frozen is not None:
+            return f"{self.frozen}; what was known before is kept up"
+        if not self.connected and (self.problem or self.in_sync):
+            kept = "what was known before is kept up" if self.in_sync else "nothing was read yet"
+            return f"etcd cannot be used: {self.problem or 'no answer'}; {kept}"
+        return None if self.in_sync else "etcd was not read yet"
 
 
 NOT_YET = StoreState(in_sync=False, connected=False, frozen=None, revision=0)

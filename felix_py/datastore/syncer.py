@@ -112,9 +112,7 @@ class Syncer:
         log.info("store listed", keys=len(items), changed=count, revision=revision)
         self._backoff.succeeded()
         STORE_FROZEN.labels(self._history.daemon).set(0)
-        self._publish(
-            replace(self._state, in_sync=True, connected=True, frozen=None, revision=revision)
-        )
+        self._publish(StoreState(in_sync=True, connected=True, frozen=None, revision=revision))
         return revision
 
     def _follow(self, revision: int, stop: threading.Event) -> None:
@@ -165,10 +163,10 @@ class Syncer:
         except StoreAway as error:
             if self._state.connected:
                 log.warning("store is away", error=str(error))
-            self._publish(replace(self._state, connected=False))
+            self._lost(error)
             return
         self._check(identity, revision)
-        self._publish(replace(self._state, connected=True))
+        self._publish(replace(self._state, connected=True, problem=""))
 
     def _look(self) -> tuple[Identity, int]:
         found, revision = self._store.get_many((CLUSTER.path, ACCEPTED))
@@ -238,7 +236,7 @@ class Syncer:
         log.error("store is not trusted, holding still", reason=frozen.reason)
         STORE_FROZEN.labels(self._history.daemon).set(1)
         self._delivered.distrust_revisions()
-        self._publish(replace(self._state, connected=True, frozen=frozen.reason))
+        self._publish(replace(self._state, connected=True, frozen=frozen.reason, problem=""))
         recheck = Interval(RECHECK_SECONDS)
         recheck.due(self._clock.now())
         reason = frozen.reason
@@ -247,11 +245,11 @@ class Syncer:
                 identity, revision = self._look()
                 self._check(identity, revision)
             except (StoreAway, StoreRefused) as error:
-                self._publish(replace(self._state, connected=False))
+                self._lost(error)
                 log.warning("store is away", error=str(error))
             except Frozen as still:
                 reason = still.reason
-                self._publish(replace(self._state, connected=True, frozen=reason))
+                self._publish(replace(self._state, connected=True, frozen=reason, problem=""))
             else:
                 if (
                     not frozen.recheck
@@ -265,10 +263,13 @@ class Syncer:
 
     def _disconnected(self, error: Exception, stop: threading.Event) -> None:
         STORE_RELISTS.labels(type(error).__name__).inc()
-        self._publish(replace(self._state, connected=False))
+        self._lost(error)
         wait = self._backoff.failed() * random.uniform(0.5, 1.5)
         log.warning("store will be listed again", reason=str(error), in_seconds=round(wait, 2))
         stop.wait(wait)
+
+    def _lost(self, error: Exception) -> None:
+        self._publish(replace(self._state, connected=False, problem=str(error)))
 
     def _publish(self, state: StoreState) -> None:
         """Put the state if it is news."""

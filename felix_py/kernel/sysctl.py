@@ -9,11 +9,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.model import LinkSettings
 
 ROOT = "/proc/sys/net/"
+MOUNTED = "/host/proc/sys/net/"
+"""In a container without privileges /proc/sys is read-only. The same files, mounted here as well, can be
+written; they are always those of the namespace that the calling thread is in, too."""
 NUMBER_BYTES = 32
 """More than any of these files holds."""
 FILES = {
@@ -84,7 +89,12 @@ def _path(pattern: str, name: str) -> str:
     """The file of a link. A dot in its name (a VLAN) is kept; a slash cannot be in one."""
     if "/" in name or name in {"", ".", ".."}:
         raise KernelRefused(f"settings of link {name!r}", errno.EINVAL)
-    return ROOT + pattern.format(name)
+    return _root() + pattern.format(name)
+
+
+@cache
+def _root() -> str:
+    return MOUNTED if Path(MOUNTED, "ipv4").is_dir() else ROOT
 
 
 def _switch(value: int | None) -> bool | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from felix_py.runtime.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """live: every loop came round in time; ready: nothing is missing; why: what is wrong, by name."""
+    """live: every loop came round in time; ready: nothing is missing; why: what is wrong, by name;
+    late: the part of it that a restart cures."""
 
     live: bool
     ready: bool
     why: dict[str, str]
+    late: dict[str, str] = field(default_factory=dict)
 
 
 class Health:
@@ -41,6 +43,13 @@ class Health:
         with self._lock:
             self._missing.pop(concern, None)
 
+    def note(self, concern: str, reason: str | None) -> None:
+        """How a concern stands: a reason, or nothing is missing."""
+        if reason is None:
+            self.ready(concern)
+        else:
+            self.not_ready(concern, reason)
+
     def report(self) -> HealthReport:
         """The state right now."""
         with self._lock:
@@ -51,5 +60,8 @@ class Health:
                 if at < now
             }
             return HealthReport(
-                live=not late, ready=not late and not self._missing, why={**self._missing, **late}
+                live=not late,
+                ready=not late and not self._missing,
+                why={**self._missing, **late},
+                late=late,
             )

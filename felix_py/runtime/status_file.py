@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MODE = 0o640
+_claims: dict[Path, IO[bytes]] = {}
+"""The locks that this process holds, for its length."""
 
 
 def status_path(run_dir: str, daemon: str) -> Path:
@@ -25,6 +28,40 @@ def write(run_dir: str, daemon: str, status: Mapping[str, Any]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         json.dump(status, handle, sort_keys=True, indent=1)
     fresh.replace(path)
+    _claim(run_dir, daemon)
+
+
+def runs(run_dir: str, daemon: str) -> bool:
+    """Whether a process lives that wrote this daemon's status."""
+    try:
+        with _alive_path(run_dir, daemon).open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _claim(run_dir: str, daemon: str) -> None:
+    """Hold a lock until the process ends: a process id says nothing to who is in another container.
+
+    One who looks holds it for a moment, too; the next write tries again.
+    """
+    path = _alive_path(run_dir, daemon)
+    if path in _claims:
+        return
+    handle = path.open("ab")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+    else:
+        _claims[path] = handle
+
+
+def _alive_path(run_dir: str, daemon: str) -> Path:
+    return status_path(run_dir, daemon).with_suffix(".alive")
 
 
 def read(run_dir: str, daemon: str) -> dict[str, Any] | None:

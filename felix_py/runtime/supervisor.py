@@ -45,8 +45,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start everything, wait, stop everything; the process's exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        stop_on_signals(self.stop)
         for thread in self._threads:
             thread.start()
         while not self.stop.wait(0.5):
@@ -71,6 +70,13 @@ class Supervisor:
                 self._first_ended = _Ended(name, error)
         self.stop.set()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM and SIGINT set this event; the first process of a container would else ignore them."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
-        self.stop.set()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from felix_py.runtime import status_file
 from tests.support import netns
 from tests.support.etcd import EtcdServer
 
@@ -264,12 +265,10 @@ def test_deleting_a_pool_frees_its_empty_blocks_and_keeps_those_in_use(
 def test_status_reads_files_with_etcd_away_and_names_what_is_wrong(felixctl: Felixctl) -> None:
     told = felixctl("status", status=2)
     assert "! felix is not running" in told
-    status = felixctl.directory / "run" / "status"
-    status.mkdir(parents=True)
     fine = {"inSync": True, "connected": True, "frozen": None, "revision": 1}
     for daemon in ("felix", "bgp", "cni"):
         document = {"pid": os.getpid(), "store": fine, "warnings": [], "invalid": []}
-        (status / f"{daemon}.json").write_text(json.dumps(document), "utf-8")
+        status_file.write(str(felixctl.directory / "run"), daemon, document)
     assert "nothing is wrong" in felixctl("status")
     shown = json.loads(felixctl("status", "-o", "json"))
     assert {name: d["state"] for name, d in shown["daemons"].items()} == {

@@ -374,6 +374,7 @@ class Agent:
         )
         self.sessions.drive(self.process)
         self.told: list[Mapping[str, object]] = []
+        self.health = health = Health(clock)
         identity = Identity("bgp", ME, 1, "0", "2026-01-01T00:00:00Z")
         self.loop = Loop(
             Inputs(
@@ -389,11 +390,11 @@ class Agent:
                 self.rib,
                 self.sessions,
                 routing,
-                Reporting(identity, clock, self.told.append, lambda _: None),
+                Reporting(identity, clock, self.told.append, lambda _: None, health),
             ),
             1000,
             clock,
-            Health(clock),
+            health,
         )
 
     def reconnect(self) -> None:

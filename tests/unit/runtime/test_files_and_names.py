@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,24 @@ def test_a_status_is_replaced_whole_and_read_back(tmp_path: Path) -> None:
     status_file.write(str(tmp_path), "felix", {"a": 1})
     status_file.write(str(tmp_path), "felix", {"a": 2})
     assert status_file.read(str(tmp_path), "felix") == {"a": 2}
-    assert [path.name for path in (tmp_path / "status").iterdir()] == ["felix.json"]
+    names = sorted(path.name for path in (tmp_path / "status").iterdir())
+    assert names == ["felix.alive", "felix.json"]
     assert status_file.status_path(str(tmp_path), "felix").stat().st_mode & 0o777 == 0o640
+
+
+def test_who_wrote_a_status_lives_as_long_as_its_process_wherever_that_is(tmp_path: Path) -> None:
+    assert not status_file.runs(str(tmp_path), "felix")
+    code = (
+        "import sys, time; from felix_py.runtime import status_file; "
+        "status_file.write(sys.argv[1], 'felix', {}); print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=-1) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        assert status_file.runs(str(tmp_path), "felix")
+        writer.kill()
+    assert not status_file.runs(str(tmp_path), "felix")
+    assert status_file.read(str(tmp_path), "felix") == {}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
