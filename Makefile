@@ -4,12 +4,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.set-up
 # ExaBGP's user must be able to read the checkout, wherever it lies.
 PYTEST := $(BIN)/python -m felix_py.lab.reach $(BIN)/python -m pytest -p no:cacheprovider
-CODE   := felix_py bgp ipam cni tests bench
+CODE   := felix_py bgp ipam cni image tests bench
 NAME   ?= felab
 TOPOLOGY ?= default
 
 .PHONY: help setup check unit contract functional e2e vm test test-cluster lab lab-down golden bench clean root
-.PHONY: cluster cluster-down kubernetes-binaries
+.PHONY: cluster cluster-down kubernetes-binaries image lock
 
 help:
 	@echo "make setup       install Debian packages (as root) and a virtual environment in $(VENV)"
@@ -26,6 +26,8 @@ help:
 	@echo "make cluster-down  take it down; nothing is left"
 	@echo "make test-cluster  the tests on a real Kubernetes (root; a first build of it takes minutes)"
 	@echo "make kubernetes-binaries  build Kubernetes' programs, print where they are"
+	@echo "make image       build the images for Kubernetes into dist, the same from the same packages (no root)"
+	@echo "make lock        rewrite the image's lock files: the newest Python packages that setup.cfg allows"
 	@echo "make golden      rewrite golden files; the diff is the review"
 	@echo "make bench       measure against named peers in one run; results in bench/results"
 
@@ -39,7 +41,7 @@ $(STAMP): setup.cfg setup.py pyproject.toml $(wildcard cni/shim/*.[ch]) scripts/
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/ruff check --quiet $(CODE)
-	$(BIN)/mypy felix_py bgp ipam cni tests bench
+	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(CODE) docs manifests scripts .ci *.md Makefile
 	$(BIN)/python scripts/check-links
@@ -85,6 +87,12 @@ test-cluster: $(STAMP)
 
 kubernetes-binaries: $(STAMP)
 	@$(BIN)/python -m felix_py.lab.kubernetes.binaries
+
+image: $(STAMP)
+	@$(BIN)/python -m image
+
+lock: $(STAMP)
+	@$(BIN)/python -m image lock
 
 golden: $(STAMP)
 	$(PYTEST) -q tests/unit --update-golden

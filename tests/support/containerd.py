@@ -8,20 +8,18 @@ what is found by the socket's path on a command line, or in those cgroups, is it
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
 import os
-import platform
 import secrets
 import signal
 import subprocess
-import tarfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from felix_py.lab import oci
+from felix_py.lab.oci import PROGRAM, Entry, Settings
 
 NAMESPACE = "k8s.io"
 IMAGE = "lab.invalid/busybox:1"
@@ -30,7 +28,6 @@ BUSYBOX = Path("/bin/busybox")
 SECONDS = 60.0
 """For the daemon to answer and for a container to start or end, on a busy machine."""
 CGROUPS = Path("/sys/fs/cgroup")
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 CONFIG = """\
 version = 2
@@ -243,32 +240,7 @@ class Containerd:
 
 
 def image() -> bytes:
-    """An image of one layer that holds busybox alone, as `docker save` writes it."""
+    """An image of one layer that holds busybox alone."""
     assert BUSYBOX.exists(), f"{BUSYBOX}: install busybox-static"
-    layer = _tar({"bin/busybox": BUSYBOX.read_bytes()})
-    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-    about = {
-        "architecture": MACHINES[platform.machine()],
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [digest]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
-    return _tar(
-        {
-            "config.json": json.dumps(about).encode(),
-            "layer.tar": layer,
-            "manifest.json": json.dumps(manifest).encode(),
-        }
-    )
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    """The bytes of a tar archive of executable files."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, content in files.items():
-            about = tarfile.TarInfo(name)
-            about.size, about.mode = len(content), 0o755
-            archive.addfile(about, io.BytesIO(content))
-    return buffer.getvalue()
+    tree = {"bin/busybox": Entry(BUSYBOX.read_bytes(), PROGRAM)}
+    return oci.image(IMAGE, [tree], Settings()).archive

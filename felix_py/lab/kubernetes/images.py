@@ -1,23 +1,13 @@
-"""Container images without a registry: tar archives in the form of `docker save`, made from files.
-
-They are the same whenever they are made from the same files.
-"""
+"""The images that the lab's own pods need, made from files: the same whenever the files are the same."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import platform
 import subprocess
-import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from felix_py.lab.errors import LabError
+from felix_py.lab.oci import PROGRAM, STICKY, Entry, Settings, Tree, image
 
-MACHINES: Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
 BUSYBOX = Path("/bin/busybox")
 PAUSE_IMAGE = "docker.io/felix-py/pause:1"
 COREDNS_IMAGE = "docker.io/felix-py/coredns:1"
@@ -32,78 +22,34 @@ echo "${seen#::ffff:}"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The files (place to bytes, all executable) and links (place to target) of an image's one layer."""
-
-    files: Mapping[str, bytes]
-    links: Mapping[str, str] = field(default_factory=dict)
-    directories: tuple[str, ...] = ()
-    entry_point: tuple[str, ...] = ()
-
-
 def every(binaries: Path) -> dict[str, bytes]:
     """The lab's own images by their names: the sandboxes' first process, a DNS server, a small Unix."""
-    pause = Content({"pause": (binaries / "pause").read_bytes()}, entry_point=("/pause",))
-    coredns = Content({"coredns": (binaries / "coredns").read_bytes()}, entry_point=("/coredns",))
+    pause = {"pause": Entry((binaries / "pause").read_bytes(), PROGRAM)}
+    coredns = {"coredns": Entry((binaries / "coredns").read_bytes(), PROGRAM)}
     return {
-        PAUSE_IMAGE: archive(PAUSE_IMAGE, pause),
-        COREDNS_IMAGE: archive(COREDNS_IMAGE, coredns),
+        PAUSE_IMAGE: archive(PAUSE_IMAGE, pause, "/pause"),
+        COREDNS_IMAGE: archive(COREDNS_IMAGE, coredns, "/coredns"),
         BUSYBOX_IMAGE: archive(BUSYBOX_IMAGE, _busybox()),
     }
 
 
-def archive(name: str, content: Content) -> bytes:
-    """An image of this name as an archive."""
-    layer = _tar(content)
-    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-    path = "PATH=/bin"
-    about = {
-        "architecture": MACHINES[platform.machine()],
-        "os": "linux",
-        "config": {"Env": [path], "Entrypoint": list(content.entry_point) or None},
-        "rootfs": {"type": "layers", "diff_ids": [digest]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
-    return _tar(
-        Content(
-            {
-                "config.json": json.dumps(about).encode(),
-                "layer.tar": layer,
-                "manifest.json": json.dumps(manifest).encode(),
-            }
-        )
-    )
+def archive(name: str, tree: Tree, *entry_point: str) -> bytes:
+    """An image of this name and one layer as an archive."""
+    settings = Settings(entry_point=entry_point, environment={"PATH": "/bin"})
+    return image(name, [tree], settings).archive
 
 
-def _busybox() -> Content:
+def _busybox() -> Tree:
     """Debian's static busybox under all its names, and a page that httpd serves."""
     try:
         listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
         binary = BUSYBOX.read_bytes()
     except (OSError, subprocess.CalledProcessError) as error:
         raise LabError(f"{BUSYBOX}: {error}; run `make setup`") from error
-    applets = [name for name in listed.stdout.split() if name != "busybox"]
-    return Content(
-        {"bin/busybox": binary, "www/cgi-bin/who": WHO, "etc/passwd": b"root:x:0:0::/:/bin/sh\n"},
-        {f"bin/{name}": "busybox" for name in applets},
-        ("tmp",),
-    )
-
-
-def _tar(content: Content) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as made:
-        for name in content.directories:
-            about = tarfile.TarInfo(name)
-            about.type, about.mode = tarfile.DIRTYPE, 0o1777
-            made.addfile(about)
-        for name, data in content.files.items():
-            about = tarfile.TarInfo(name)
-            about.size, about.mode = len(data), 0o755
-            made.addfile(about, io.BytesIO(data))
-        for name, target in content.links.items():
-            about = tarfile.TarInfo(name)
-            about.type, about.linkname = tarfile.SYMTYPE, target
-            made.addfile(about)
-    return buffer.getvalue()
+    links = {f"bin/{name}": Entry("busybox") for name in listed.stdout.split()}
+    return links | {
+        "bin/busybox": Entry(binary, PROGRAM),
+        "www/cgi-bin/who": Entry(WHO, PROGRAM),
+        "etc/passwd": Entry(b"root:x:0:0::/:/bin/sh\n"),
+        "tmp": Entry(None, STICKY),
+    }

@@ -23,6 +23,7 @@ from felix_py.lab.kubernetes import (
     place,
     proof,
 )
+from felix_py.lab.oci import PROGRAM, STICKY, Entry
 
 CLUSTERS = ("cluster", "cluster-plain")
 
@@ -82,9 +83,9 @@ def test_every_module_of_kubernetes_has_the_version_that_its_binary_says() -> No
 
 
 def test_an_image_is_the_same_whenever_it_is_made_and_says_what_runs() -> None:
-    content = images.Content({"pause": b"x"}, {"bin/sh": "pause"}, ("tmp",), ("/pause",))
-    made = images.archive("docker.io/x/y:1", content)
-    assert made == images.archive("docker.io/x/y:1", content)
+    tree = {"pause": Entry(b"x", PROGRAM), "bin/sh": Entry("pause"), "tmp": Entry(None, STICKY)}
+    made = images.archive("docker.io/x/y:1", tree, "/pause")
+    assert made == images.archive("docker.io/x/y:1", dict(reversed(tree.items())), "/pause")
     with tarfile.open(fileobj=io.BytesIO(made)) as archive:
         manifest = json.load(archive.extractfile("manifest.json") or io.BytesIO())
         about = json.load(archive.extractfile(manifest[0]["Config"]) or io.BytesIO())

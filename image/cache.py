@@ -1,0 +1,42 @@
+"""Where what was fetched and compiled is kept between builds: outside of the checkout."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def directory() -> Path:
+    """The builder's own, below XDG_CACHE_HOME (else ~/.cache)."""
+    above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    found = above / "felix-py" / "image"
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The directory of this name, made once: whole or not at all, whenever its making ends."""
+    wanted = directory() / name
+    if not wanted.is_dir():
+        made = Path(tempfile.mkdtemp(prefix="making-", dir=directory()))
+        try:
+            make(made)
+            made.rename(wanted)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return wanted
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One builder at a time, over all processes of this user; what an ended one left half made is removed."""
+    with (directory() / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in directory().glob("making-*"):
+            shutil.rmtree(left)
+        yield
