@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 
 import structlog
 
 from cni.attachments import Attachments
-from cni.install import install
+from cni.conflist_writer import ConflistWriter
+from cni.install import install, install_shim, uninstall
 from cni.living import Living
 from cni.mtu import NodeMtu
 from cni.owner import Owner
@@ -30,8 +32,9 @@ from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel.pod_links import NetlinkPodLinks
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
-from felix_py.runtime import logs, metrics, node_name
+from felix_py.runtime import logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
+from felix_py.runtime.health import Health
 from felix_py.runtime.settings import BadSettings, load, parse_arguments
 from felix_py.runtime.supervisor import Supervisor
 from felix_py.runtime.version import VERSION
@@ -40,20 +43,28 @@ from ipam.allocator import Allocator, watched_prefixes
 log = structlog.get_logger(__name__)
 
 TAKEOVER = "--takeover"
+ERRANDS = {"install": install, "uninstall": uninstall}
 ABOUT = f"""felix-cni: answers the CNI shim on this node.
+felix-cni install: put the shim into cni.binDir, and portmap, bandwidth and loopback where it lacks them.
+felix-cni uninstall: remove from there and from cni.confDir what is ours.
 {TAKEOVER}: become this node's writer although another machine's session key stands in etcd."""
 
 
 def main() -> None:
     """The console script: exit status 0 after SIGTERM, 1 after a fault, 2 for bad settings."""
     arguments = [argument for argument in sys.argv[1:] if argument != TAKEOVER]
+    errand = ERRANDS.get(arguments[0]) if arguments else None
     try:
-        path = parse_arguments(Settings, arguments, ABOUT)
+        path = parse_arguments(Settings, arguments[1:] if errand else arguments, ABOUT)
         settings = load(Settings, path, os.environ)
+        if errand is not None:
+            logs.set_up(DAEMON, settings.log)
+            errand(settings.cni)
+            return
         node = NodeName(node_name.settle(settings.node))
         machine_id = node_name.machine_id()
         logs.set_up(DAEMON, settings.log)
-        install(settings.cni)
+        install_shim(settings.cni)
     except BadSettings as error:
         sys.stderr.write(f"felix-cni: {error}\n")
         sys.exit(2)
@@ -76,7 +87,8 @@ def assemble(
     kernel = resources.enter_context(Pyroute2Kernel())
     links = NetlinkPodLinks()
     resources.callback(links.close)
-    mailbox = ObservedMailbox()
+    health = Health(clock)
+    mailbox = ObservedMailbox(health)
     fence = Fence(store, node, machine_id)
     records = Records(run_dir)
     living = Living(node, records, kernel, clock)
@@ -93,7 +105,11 @@ def assemble(
         mtus=NodeMtu(settings.cni.mtu, settings.node.state_dir),
     )
     board = StatusBoard(store, node, DAEMON)
-    reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir)
+    reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir, health)
+    bgp_status = partial(status_file.read, run_dir, "bgp")
+    bgp = bgp_status if settings.node.backend == "bgp" else None
+    writer = ConflistWriter(settings.cni, reporter.why_not, bgp, clock)
+    reporter.concerns.append(writer)
     service = Service(attachments, reporter.why_not)
     server = Server(settings.socket_path, service)
     resources.callback(server.close)
@@ -106,5 +122,6 @@ def assemble(
     supervisor.add("allocator", owner.run)
     supervisor.add("settler", Settler(attachments.pending, service.settle, clock).run)
     supervisor.add("reporter", reporter.run)
+    supervisor.add("conflist", writer.run)
     server.add_to(supervisor)
     return supervisor

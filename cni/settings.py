@@ -19,9 +19,13 @@ class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     socket: str = ""
     """Where the shim finds the server; empty: <runDir>/cni.sock. The shim reads the same variable."""
     bin_dir: str = ""
-    """Where the runtime looks for plugins (/opt/cni/bin); empty: the shim is not installed at start."""
+    """Where the runtime looks for plugins (/opt/cni/bin, wherever that is mounted); empty: the shim is not
+    installed at start, and no other plugin is chained."""
     conf_dir: str = ""
-    """Where the runtime looks for networks (/etc/cni/net.d); empty: no conflist is written."""
+    """Where the runtime looks for networks (/etc/cni/net.d, wherever that is mounted); empty: no conflist
+    is written."""
+    plugin_dir: str = "/opt/cni/bin"
+    """Where `felix-cni install` takes the reference plugins from (portmap, bandwidth, loopback)."""
     network_name: str = "k8s-pod-network"
     """Name of the network in the conflist that is written; the first part of every handle."""
     assign_ipv4: bool = True

@@ -5,24 +5,45 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from cni.attachments import Attachments
 from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
 from felix_py.datastore.keys import Key, SessionKey
 from felix_py.datastore.status_document import Identity, head, invalid_objects
 from felix_py.runtime import status_file
+from felix_py.runtime.health import Health
 from felix_py.runtime.mailbox import Mailbox
 
 DAEMON = "cni"
 PERIOD_SECONDS = 1.0
 
+REPORTER_SECONDS, ALLOCATOR_SECONDS = 60.0, 60.0
+"""Whoever did not come round for so long hangs: every call that they make to etcd ends before that."""
+
+ALLOCATOR = "allocator"
+
+
+class Concern(Protocol):
+    """Something else that people want to see in the status."""
+
+    name: str
+
+    def report(self) -> Mapping[str, object]:
+        """Shown under the name."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What somebody must act on."""
+        ...
+
 
 class ObservedMailbox(Mailbox[Key | StoreStateKey, Change | StoreState]):
     """The allocator's mailbox, which also remembers for others how the store stands."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: Health) -> None:
         super().__init__()
+        self._health = health
         self.store_state: StoreState = NOT_YET
         """Replaced whole, so readers need no lock."""
         self.invalid: dict[str, str] = {}
@@ -36,6 +57,11 @@ class ObservedMailbox(Mailbox[Key | StoreStateKey, Change | StoreState]):
         elif not isinstance(key, StoreStateKey):
             self._note(key, value)
         super().put(key, value)
+
+    def take_all(self, timeout_seconds: float) -> dict[Key | StoreStateKey, Change | StoreState]:
+        """As Mailbox.take_all; its one reader, the allocator, is alive when it comes here."""
+        self._health.beat(ALLOCATOR, ALLOCATOR_SECONDS)
+        return super().take_all(timeout_seconds)
 
     def trusts_store(self) -> bool:
         """Whether the store was read and may be acted on."""
@@ -58,6 +84,8 @@ class Reporter:
     allocator_status: Callable[[], Mapping[str, Any]]
     publish: Callable[[Mapping[str, object]], None]
     run_dir: str
+    health: Health
+    concerns: list[Concern] = field(default_factory=list)
     fence_problem: str | None = "this node's session key in etcd is not read yet"
     _identity: Identity = field(init=False)
     _written: dict[str, object] = field(default_factory=dict, init=False)
@@ -74,6 +102,8 @@ class Reporter:
 
     def step(self) -> None:
         """Write the file if it changed and let the board decide about etcd."""
+        self.health.beat("reporter", REPORTER_SECONDS)
+        self._say_ready()
         document = self.document()
         if document != self._written:
             status_file.write(self.run_dir, DAEMON, document)
@@ -104,11 +134,25 @@ class Reporter:
         return {
             **head(self._identity, state),
             "invalid": invalid_objects(self.mailbox.invalid),
-            "warnings": [*([] if reason is None else [reason]), *unregistered, *tunnels],
+            "warnings": [
+                *([] if reason is None else [reason]),
+                *unregistered,
+                *tunnels,
+                *(warning for each in self.concerns for warning in each.warnings()),
+            ],
             "attachments": len(self.attachments.records),
             "pendingDels": len(self.attachments.pending),
             "ipam": allocator,
+            **{each.name: each.report() for each in self.concerns},
         }
+
+    def _say_ready(self) -> None:
+        """A node is ready while ADD can be served."""
+        reason = self.why_not()
+        if reason is None:
+            self.health.ready(DAEMON)
+        else:
+            self.health.not_ready(DAEMON, reason)
 
 
 def _for_everybody(document: Mapping[str, object]) -> dict[str, object]:

@@ -19,6 +19,7 @@ PLUGIN_PATH = "/opt/cni/bin:/usr/lib/cni"
 TRY_AGAIN = 11
 """The specification's code for `try again later`."""
 TRY_SECONDS = 30.0
+CONFLIST_SECONDS = 60.0
 PLUGIN_SECONDS = 120.0
 
 T = TypeVar("T")
@@ -43,11 +44,17 @@ class Attachment:
 
 
 def conflist(home: Home, node: str) -> dict[str, Any]:
-    """The first configuration list of the node's /etc/cni/net.d, as a runtime chooses it."""
+    """The first configuration list of the node's /etc/cni/net.d, as a runtime chooses it.
+
+    One is waited for: it comes when the node's first announcement is out. Raises LabError.
+    """
     directory = layer(home.disk(node), "/etc") / "cni" / "net.d"
-    found = sorted(directory.glob("*.conflist"))
-    if not found:
-        raise LabError(f"{node}: no conflist in its /etc/cni/net.d; see {home.log(node, 'cni')}")
+    deadline = time.monotonic() + CONFLIST_SECONDS
+    while not (found := sorted(directory.glob("*.conflist"))):
+        if time.monotonic() > deadline:
+            log = home.log(node, "cni")
+            raise LabError(f"{node}: no conflist in its /etc/cni/net.d; see {log}")
+        time.sleep(0.1)
     loaded: dict[str, Any] = json.loads(found[0].read_text())
     return loaded
 

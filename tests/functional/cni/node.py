@@ -59,6 +59,8 @@ class CniNode:
         self._server: subprocess.Popen[bytes] | None = None
         self.namespace = ""
         self.etcd = EtcdServer()
+        self.sections: dict[str, dict[str, Any]] = {}
+        """Settings beside the usual ones, by section; read when the server starts."""
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -84,12 +86,15 @@ class CniNode:
     def start_server(self, *, wait: bool = True) -> None:
         """Start felix-cni; with `wait`, until it is the node's writer and in sync."""
         config = self.directory / "felix-py.yaml"
-        config.write_text(
-            f"node: {{name: {NODE}, runDir: {self.directory}/run, stateDir: {self.directory}/state}}\n"
-            f"datastore: {{endpoints: ['{self.etcd.endpoint}']}}\n"
-            "log: {level: info}\n",
-            "utf-8",
-        )
+        folders = {"runDir": f"{self.directory}/run", "stateDir": f"{self.directory}/state"}
+        usual: dict[str, dict[str, Any]] = {
+            "node": {"name": NODE, **folders},
+            "datastore": {"endpoints": [self.etcd.endpoint]},
+            "log": {"level": "info"},
+        }
+        names = {**usual, **self.sections}
+        merged = {name: {**usual.get(name, {}), **self.sections.get(name, {})} for name in names}
+        config.write_text(json.dumps(merged), "utf-8")
         with (self.directory / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [

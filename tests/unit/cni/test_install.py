@@ -1,95 +1,154 @@
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
+from cni import conflist
 from cni import install as module
-from cni import netconf
-from cni.install import CONFLIST_NAME, PLUGIN_NAME, conflist, install
-from cni.settings import CniSettings, Settings
-from felix_py.runtime.settings import BadSettings, load
+from cni.conflist import CONFLIST_NAME, PLUGIN_NAME
+from cni.install import RECEIPT, install, install_shim, uninstall
+from cni.settings import CniSettings
+from felix_py.runtime.settings import BadSettings
+
+
+@dataclass
+class Host:
+    """A host's folders, and what the image holds."""
+
+    directory: Path
+
+    @property
+    def bin(self) -> Path:
+        """The host's plugins."""
+        return self.directory / "bin"
+
+    @property
+    def networks(self) -> Path:
+        """The host's networks."""
+        return self.directory / "net.d"
+
+    @property
+    def image(self) -> Path:
+        """The image's plugins."""
+        return self.directory / "image"
+
+    @property
+    def settings(self) -> CniSettings:
+        """Which folder is what."""
+        return CniSettings(
+            bin_dir=str(self.bin), conf_dir=str(self.networks), plugin_dir=str(self.image)
+        )
+
+    def names(self) -> list[str]:
+        """The host's plugins by name."""
+        return sorted(path.name for path in self.bin.iterdir())
 
 
 @pytest.fixture
-def shim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "built"
-    path.write_bytes(b"\x7fELF")
-    monkeypatch.setattr(module, "SHIM", path)
-    return path
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setattr(module, "SHIM", tmp_path / "nothing was compiled")
+    made = Host(tmp_path)
+    for folder in (made.bin, made.networks, made.image):
+        folder.mkdir()
+    for name in (PLUGIN_NAME, "portmap", "bandwidth", "loopback", "host-local"):
+        (made.image / name).write_bytes(f"our {name}".encode())
+    with structlog.testing.capture_logs():
+        yield made
 
 
-def _settings(tmp_path: Path) -> CniSettings:
-    return CniSettings(bin_dir=str(tmp_path / "bin"), conf_dir=str(tmp_path / "net.d"))
+def test_shim_and_reference_plugins_are_put_in_place_and_no_conflist(host: Host) -> None:
+    install(host.settings)
+    assert host.names() == [RECEIPT, "bandwidth", "felix-py", "loopback", "portmap"]
+    assert (host.bin / PLUGIN_NAME).read_bytes() == b"our felix-py"
+    assert all(
+        (host.bin / name).stat().st_mode & 0o777 == 0o755
+        for name in (PLUGIN_NAME, "portmap", "bandwidth", "loopback")
+    )
+    assert list(host.networks.iterdir()) == []
 
 
-def test_shim_and_conflist_are_put_in_place(tmp_path: Path, shim: Path) -> None:
-    install(_settings(tmp_path))
-    plugin = tmp_path / "bin" / PLUGIN_NAME
-    assert plugin.read_bytes() == shim.read_bytes()
-    assert plugin.stat().st_mode & 0o777 == 0o755
-    written = json.loads((tmp_path / "net.d" / CONFLIST_NAME).read_text("utf-8"))
-    assert [plugin["type"] for plugin in written["plugins"]] == ["felix-py"]
-    assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == [PLUGIN_NAME]
+def test_a_plugin_that_the_host_has_is_left_alone_and_outlives_us(host: Host) -> None:
+    (host.bin / "portmap").write_bytes(b"the host's")
+    install(host.settings)
+    install(host.settings)
+    assert (host.bin / "portmap").read_bytes() == b"the host's"
+    uninstall(host.settings)
+    assert host.names() == ["portmap"]
 
 
-def test_portmap_follows_where_the_host_has_it(tmp_path: Path, shim: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "portmap").touch()
-    install(_settings(tmp_path))
-    written = json.loads((tmp_path / "net.d" / CONFLIST_NAME).read_text("utf-8"))
-    assert [plugin["type"] for plugin in written["plugins"]] == ["felix-py", "portmap"]
+def test_a_newer_image_renews_what_the_older_one_put_there(host: Host) -> None:
+    install(host.settings)
+    (host.image / "portmap").write_bytes(b"our newer portmap")
+    (host.image / PLUGIN_NAME).write_bytes(b"our newer shim")
+    install(host.settings)
+    assert (host.bin / "portmap").read_bytes() == b"our newer portmap"
+    assert (host.bin / PLUGIN_NAME).read_bytes() == b"our newer shim"
+    uninstall(host.settings)
+    assert host.names() == []
 
 
-def test_unchanged_files_are_left_alone(tmp_path: Path, shim: Path) -> None:
-    install(_settings(tmp_path))
-    plugin = tmp_path / "bin" / PLUGIN_NAME
-    before = plugin.stat().st_ino
-    install(_settings(tmp_path))
-    assert plugin.stat().st_ino == before
-    shim.write_bytes(b"newer")
-    install(_settings(tmp_path))
-    assert plugin.read_bytes() == b"newer"
+def test_a_plugin_that_somebody_replaced_since_is_theirs(host: Host) -> None:
+    install(host.settings)
+    (host.bin / "loopback").write_bytes(b"an administrator's")
+    install(host.settings)
+    uninstall(host.settings)
+    assert host.names() == ["loopback"]
+    assert (host.bin / "loopback").read_bytes() == b"an administrator's"
 
 
-def test_what_cannot_be_installed_is_named(tmp_path: Path, shim: Path) -> None:
-    blocked = tmp_path / "file"
+def test_unchanged_files_are_left_alone(host: Host) -> None:
+    install(host.settings)
+    before = {path.name: path.stat().st_ino for path in host.bin.iterdir()}
+    install(host.settings)
+    install_shim(host.settings)
+    assert {path.name: path.stat().st_ino for path in host.bin.iterdir()} == before
+
+
+def test_reference_plugins_stay_while_another_network_may_call_them(host: Host) -> None:
+    install(host.settings)
+    (host.networks / CONFLIST_NAME).write_text(conflist.render(host.settings, ()))
+    (host.networks / "20-other.conflist").write_text("{}")
+    uninstall(host.settings)
+    assert [path.name for path in host.networks.iterdir()] == ["20-other.conflist"]
+    assert host.names() == [RECEIPT, "bandwidth", "loopback", "portmap"]
+    (host.networks / "20-other.conflist").unlink()
+    uninstall(host.settings)
+    assert host.names() == []
+
+
+@pytest.mark.parametrize("text", ['{"plugins": [{"type": "felix-py"}]}', "{}", ""])
+def test_a_conflist_without_our_mark_is_not_removed(host: Host, text: str) -> None:
+    (host.networks / CONFLIST_NAME).write_text(text)
+    uninstall(host.settings)
+    assert (host.networks / CONFLIST_NAME).read_text() == text
+
+
+def test_removing_twice_or_from_nothing_is_fine(host: Host) -> None:
+    uninstall(host.settings)
+    install(host.settings)
+    uninstall(host.settings)
+    uninstall(host.settings)
+    host.networks.rmdir()
+    uninstall(host.settings)
+    assert host.names() == []
+
+
+def test_what_cannot_be_installed_is_named(host: Host) -> None:
+    with pytest.raises(BadSettings, match=r"cni\.binDir"):
+        install(CniSettings())
+    blocked = host.directory / "file"
     blocked.touch()
-    with pytest.raises(BadSettings, match="felix-py"):
-        install(CniSettings(bin_dir=str(blocked)))
-    shim.unlink()
+    with pytest.raises(BadSettings, match=str(blocked)):
+        install(CniSettings(bin_dir=str(blocked), plugin_dir=str(host.image)))
+    (host.image / PLUGIN_NAME).unlink()
     with pytest.raises(BadSettings, match="C compiler"):
-        install(_settings(tmp_path))
+        install(host.settings)
 
 
-def test_nothing_is_installed_unless_asked_for(tmp_path: Path) -> None:
-    install(CniSettings())
+def test_a_server_without_a_folder_installs_nothing(tmp_path: Path) -> None:
+    install_shim(CniSettings())
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_conflist_is_one_that_we_serve() -> None:
-    [plugin] = json.loads(conflist(CniSettings(), with_portmap=False))["plugins"]
-    assert plugin == {"type": "felix-py", "ipam": {"type": "felix-py"}, "policy": {"type": "k8s"}}
-
-
-@pytest.mark.parametrize(
-    ("assign_ipv4", "assign_ipv6", "families"),
-    [(True, False, (4,)), (True, True, (4, 6)), (False, True, (6,))],
-)
-def test_the_conflist_asks_for_the_families_of_the_settings(
-    assign_ipv4: bool,  # noqa: FBT001
-    assign_ipv6: bool,  # noqa: FBT001
-    families: tuple[int, ...],
-) -> None:
-    settings = CniSettings(assign_ipv4=assign_ipv4, assign_ipv6=assign_ipv6)
-    network = json.loads(conflist(settings, with_portmap=False))
-    [plugin] = network["plugins"]
-    parsed = netconf.parse({**plugin, "name": network["name"], "cniVersion": "1.0.0"})
-    assert parsed.families == families
-
-
-def test_shim_and_server_read_the_same_variable(tmp_path: Path) -> None:
-    settings = load(Settings, tmp_path / "none", {"FELIX_PY_CNI_SOCKET": "/x/y.sock"})
-    assert str(settings.socket_path) == "/x/y.sock"
-    assert str(load(Settings, tmp_path / "none", {}).socket_path) == "/run/felix-py/cni.sock"
