@@ -72,7 +72,10 @@ LEFT_OUT = (
     f"{LIBRARIES}/libnss_compat.so*",
     f"{LIBRARIES}/libnss_hesiod.so*",
     f"{LIBRARIES}/libnsl.so*",
-    f"{LIBRARIES}/libpanelw.so*",
+    # Libraries that no program here names; check.py would tell if one did.
+    f"{LIBRARIES}/libexpatw.so*",
+    f"{LIBRARIES}/libmvec.so*",
+    f"{LIBRARIES}/libtic.so*",
     # Modules of the standard library that want a library of their own, or a terminal, or a window.
     f"{STANDARD_LIBRARY}/lib-dynload/_crypt.*",
     f"{STANDARD_LIBRARY}/lib-dynload/_curses*",
@@ -94,9 +97,20 @@ LEFT_OUT = (
     f"{STANDARD_LIBRARY}/test/*",
     f"{STANDARD_LIBRARY}/tkinter/*",
     f"{STANDARD_LIBRARY}/turtle*",
+    # Encodings but a few: what a node reads and writes is UTF-8.
+    f"{STANDARD_LIBRARY}/encodings/*",
+    f"{STANDARD_LIBRARY}/lib-dynload/_codecs_*",
+    f"{STANDARD_LIBRARY}/lib-dynload/_multibytecodec.*",
     f"{STANDARD_LIBRARY}/venv/*",
     f"{STANDARD_LIBRARY}/*/architecture.rst",
 )
+ENCODINGS = (
+    *("__init__", "aliases", "ascii", "base64_codec", "charmap", "cp437", "hex_codec", "idna"),
+    *("iso8859_1", "latin_1", "punycode", "quopri_codec", "raw_unicode_escape", "undefined"),
+    *("unicode_escape", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"),
+    *("utf_7", "utf_8", "utf_8_sig", "zlib_codec"),
+)
+"""The few; zipfile wants cp437."""
 PYTHON_LEFT_OUT = (
     "felix_py/lab/*",
     "*.pyi",
@@ -109,8 +123,19 @@ PYTHON_LEFT_OUT = (
     "*/tests/*",
     "*/test/*",
     "*/testing/*",
+    "*benchmark*",
+    "*/testing_refleaks.py",
+    "*/testdata/*",
+    "exabgp/vendoring/profiler.py",
+    "pyroute2/fixtures/*",
+    "pydantic/v1/*",
+    "pygments/lexers/*",
 )
-"""Of the wheels: the lab, types for checkers, sources of what is compiled, tests."""
+"""Of the wheels: the lab, types for checkers, sources of what is compiled, tests, code for other languages."""
+PYTHON_KEPT = tuple(
+    f"pygments/lexers/{name}.py" for name in ("__init__", "_mapping", "data", "python", "special")
+)
+"""All the same: what rich shows tracebacks and JSON with."""
 SCRIPTS_LEFT_OUT = ("felix-lab",)
 
 EXABGP_USER, ETCD_USER = 64179, 64180
@@ -125,10 +150,11 @@ RUN = "#!/usr/bin/python3 -sP\nimport sys\n\nfrom {module} import {function}\n\n
 
 def kept(tree: Mapping[str, Entry]) -> dict[str, Entry]:
     """What of unpacked Debian packages stays."""
+    needed = {f"{STANDARD_LIBRARY}/encodings/{name}.py" for name in ENCODINGS}
     return {
         path: entry
         for path, entry in tree.items()
-        if _matches(path, KEPT) and not _matches(path, LEFT_OUT)
+        if path in needed or (_matches(path, KEPT) and not _matches(path, LEFT_OUT))
     }
 
 
@@ -137,7 +163,7 @@ def python_kept(tree: Mapping[str, Entry]) -> dict[str, Entry]:
     return {
         f"{PYTHON_PACKAGES}/{path}": entry
         for path, entry in tree.items()
-        if not _matches(path, PYTHON_LEFT_OUT)
+        if path in PYTHON_KEPT or not _matches(path, PYTHON_LEFT_OUT)
     }
 
 
