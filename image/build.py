@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from felix_py.lab.namespaces import run
@@ -12,6 +12,7 @@ from felix_py.lab.oci import Entry, Image, Settings, Tree, image
 from image import bytecode, check, contents, debian, wheels
 
 REGISTRY = "docker.io/felix-py"
+PRODUCT = "felix-py"
 SOURCE = "org.opencontainers.image"
 
 
@@ -53,17 +54,19 @@ def felix(at: int) -> Built:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    return _built("felix-py", "felix-py", [base, ours], made_from, environment, at)
+    settings = Settings(environment=environment)
+    return _built(PRODUCT, [base, ours], made_from, settings, at)
 
 
 def etcd(at: int) -> Built:
-    """Debian's etcd and etcdctl."""
+    """Debian's etcd and etcdctl, which run as an ordinary user."""
     packages = debian.fetch(contents.ETCD_PACKAGES)
     tree = _debian(packages) | contents.system("etcd", contents.ETCD_USER)
     check.complete(tree)
     made_from = [package.line for package in packages]
-    environment = {"PATH": "/usr/bin", "ETCDCTL_API": "3"}
-    return _built("etcd", "felix-py-etcd", [tree], made_from, environment, at)
+    user = f"{contents.ETCD_USER}:{contents.ETCD_USER}"
+    settings = Settings(environment={"PATH": "/usr/bin", "ETCDCTL_API": "3"}, user=user)
+    return _built("etcd", [tree], made_from, settings, at)
 
 
 def _debian(packages: Sequence[debian.Package]) -> dict[str, Entry]:
@@ -81,21 +84,17 @@ def _pinned() -> list[str]:
 
 
 def _built(
-    name: str,
-    file: str,
-    layers: Sequence[Tree],
-    made_from: Sequence[str],
-    environment: dict[str, str],
-    at: int,
+    name: str, layers: Sequence[Tree], made_from: Sequence[str], settings: Settings, at: int
 ) -> Built:
     number = version()
     full = f"{REGISTRY}/{name}:{number}"
     packages = tuple(made_from)
     labels = {
-        f"{SOURCE}.title": full.partition(":")[0],
+        f"{SOURCE}.title": name,
         f"{SOURCE}.version": number,
         f"{SOURCE}.licenses": "Apache-2.0",
         "io.felix-py.packages": sha256("\n".join(packages).encode()).hexdigest(),
     }
-    made = image(full, layers, Settings(environment=environment, labels=labels), at)
+    made = image(full, layers, replace(settings, labels=labels), at)
+    file = name if name.startswith(PRODUCT) else f"{PRODUCT}-{name}"
     return Built(full, f"{file}-{number}", made, packages)

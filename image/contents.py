@@ -131,7 +131,7 @@ PYTHON_LEFT_OUT = (
     "pydantic/v1/*",
     "pygments/lexers/*",
 )
-"""Of the wheels: the lab, types for checkers, sources of what is compiled, tests, code for other languages."""
+"""Of the wheels: the lab, types for checkers, sources of what is compiled, tests, other languages' code."""
 PYTHON_KEPT = tuple(
     f"pygments/lexers/{name}.py" for name in ("__init__", "_mapping", "data", "python", "special")
 )
@@ -193,6 +193,7 @@ def system(user: str, number: int) -> dict[str, Entry]:
         "etc/os-release": Entry("../usr/lib/os-release"),
         "etc/passwd": Entry((USERS + account).encode(), PLAIN),
         "etc/group": Entry(f"{GROUPS}{user}:x:{number}:\n".encode(), PLAIN),
+        "etc/hosts": Entry(b"127.0.0.1 localhost\n::1 localhost\n", PLAIN),
         "etc/nsswitch.conf": Entry(b"passwd: files\ngroup: files\nhosts: files dns\n", PLAIN),
     }
 

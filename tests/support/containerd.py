@@ -77,11 +77,13 @@ class Containerd:
 
     def run(self, container_id: str) -> None:
         """Start a container of this id with what /etc/cni/net.d says; its network stands then."""
-        options = ["--cni", "--rm", "--snapshotter", "native"]
-        cgroup = ["--cgroup", f"/{self.name}/{container_id}"]
-        sleep = ["/bin/busybox", "sleep", "900"]
+        self.start(container_id, IMAGE, ("--cni",), "/bin/busybox", "sleep", "900")
+
+    def start(self, container_id: str, name: str, options: Sequence[str], *command: str) -> None:
+        """Start a command in a container of an image, with options of `ctr run`; it runs then."""
+        always = ["--rm", "--snapshotter", "native", "--cgroup", f"/{self.name}/{container_id}"]
         process = subprocess.Popen(
-            self._ctr("run", *options, *cgroup, IMAGE, container_id, *sleep),
+            self._ctr("run", *always, *options, name, container_id, *command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -98,8 +100,27 @@ class Containerd:
 
     def exec(self, container_id: str, *command: str) -> subprocess.CompletedProcess[str]:
         """A command of busybox inside a container."""
+        return self.exec_program(container_id, "/bin/busybox", *command)
+
+    def exec_program(self, container_id: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command inside a container, with the environment and rights of its first process."""
         name = f"exec-{secrets.token_hex(4)}"
-        return self._call("task", "exec", "--exec-id", name, container_id, "/bin/busybox", *command)
+        return self._call("task", "exec", "--exec-id", name, container_id, *command)
+
+    def load(self, archive: bytes) -> None:
+        """Import an image's archive, under the name that it carries."""
+        done = subprocess.run(
+            self._ctr("images", "import", "--snapshotter", "native", "-"),
+            input=archive,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def images(self) -> set[str]:
+        """The names of the images that the daemon has."""
+        return set(self._call("images", "ls", "-q").stdout.split())
 
     def remove(self, container_id: str) -> str:
         """Kill a container; what `ctr run` said, which has detached and deleted it before it ended."""
@@ -113,6 +134,11 @@ class Containerd:
             told, _ = process.communicate()
             told += f"\nended after {SECONDS} s"
         return told
+
+    def main_processes(self, container_id: str) -> list[int]:
+        """The process ids, as the host sees them, of a container."""
+        lines = self._call("task", "ps", container_id).stdout.splitlines()[1:]
+        return [int(line.split()[0]) for line in lines]
 
     def known(self) -> set[str]:
         """The ids of containers that the daemon still has."""
@@ -156,14 +182,7 @@ class Containerd:
             assert self._daemon.poll() is None, f"containerd ended: {log}"
             assert time.monotonic() < deadline, f"containerd does not answer: {log}"
             time.sleep(0.2)
-        done = subprocess.run(
-            self._ctr("images", "import", "--snapshotter", "native", "-"),
-            input=image(),
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        self.load(image())
 
     def _end(self) -> None:
         """End everything, in the order in which an operator would, then what is left by force."""
