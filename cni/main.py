@@ -20,9 +20,10 @@ from cni.records import Records
 from cni.server import Server
 from cni.service import Service
 from cni.settings import Settings
-from cni.status import DAEMON, ObservedMailbox, Reporter
+from cni.status import DAEMON, NOT_READ, ObservedMailbox, Reporter
 from cni.tunnel_devices import TunnelDevices
 from cni.veth import PodVeths
+from felix_py.datastore import credentials
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
 from felix_py.datastore.history import History
@@ -32,7 +33,7 @@ from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel.pod_links import NetlinkPodLinks
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
-from felix_py.runtime import logs, metrics, node_name, status_file
+from felix_py.runtime import health_server, logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
 from felix_py.runtime.settings import BadSettings, load, parse_arguments
@@ -64,20 +65,30 @@ def main() -> None:
         node = NodeName(node_name.settle(settings.node))
         machine_id = node_name.machine_id()
         logs.set_up(DAEMON, settings.log)
+        health = Health(SystemClock())
+        health.note(DAEMON, NOT_READ)
+        health_server.serve(
+            health, settings.cni.health_address, settings.cni.health_port, "cni.healthPort"
+        )
         install_shim(settings.cni)
     except BadSettings as error:
         sys.stderr.write(f"felix-cni: {error}\n")
         sys.exit(2)
     metrics.serve(settings.cni.metrics_address, settings.cni.metrics_port)
     log.info("starting", node=node, version=VERSION)
+    credentials.await_all(settings.datastore, health)
     with ExitStack() as resources:
         takeover = TAKEOVER in sys.argv[1:]
-        supervisor = assemble(settings, node, (machine_id, takeover), resources)
+        supervisor = assemble(settings, node, (machine_id, takeover), health, resources)
         sys.exit(supervisor.run())
 
 
 def assemble(
-    settings: Settings, node: NodeName, identity: tuple[str, bool], resources: ExitStack
+    settings: Settings,
+    node: NodeName,
+    identity: tuple[str, bool],
+    health: Health,
+    resources: ExitStack,
 ) -> Supervisor:
     """Everything wired, nothing started. `identity`: the machine's id, and whether it takes over."""
     machine_id, takeover = identity
@@ -87,7 +98,6 @@ def assemble(
     kernel = resources.enter_context(Pyroute2Kernel())
     links = NetlinkPodLinks()
     resources.callback(links.close)
-    health = Health(clock)
     mailbox = ObservedMailbox(health)
     fence = Fence(store, node, machine_id)
     records = Records(run_dir)
@@ -106,7 +116,7 @@ def assemble(
     )
     board = StatusBoard(store, node, DAEMON)
     reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir, health)
-    bgp_status = partial(status_file.read, run_dir, "bgp")
+    bgp_status = partial(status_file.read_running, run_dir, "bgp")
     bgp = bgp_status if settings.node.backend == "bgp" else None
     writer = ConflistWriter(settings.cni, reporter.why_not, bgp, clock)
     reporter.concerns.append(writer)

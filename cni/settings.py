@@ -34,6 +34,10 @@ class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     metrics_address: str = "127.0.0.1"
     metrics_port: int = 0
     """0: no metrics are served."""
+    health_address: str = "127.0.0.1"
+    """Where liveness and readiness are asked for by HTTP."""
+    health_port: int = 0
+    """0: nobody is answered."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cni.attachments import Attachments
-from felix_py.datastore.changes import NOT_YET, Change, StoreState, StoreStateKey
+from felix_py.datastore.changes import CONCERN, NOT_YET, Change, StoreState, StoreStateKey
 from felix_py.datastore.keys import Key, SessionKey
 from felix_py.datastore.status_document import Identity, head, invalid_objects
 from felix_py.runtime import status_file
@@ -22,6 +22,7 @@ REPORTER_SECONDS, ALLOCATOR_SECONDS = 60.0, 60.0
 """Whoever did not come round for so long hangs: every call that they make to etcd ends before that."""
 
 ALLOCATOR = "allocator"
+NOT_READ = "this node's session key in etcd is not read yet"
 
 
 class Concern(Protocol):
@@ -86,7 +87,7 @@ class Reporter:
     run_dir: str
     health: Health
     concerns: list[Concern] = field(default_factory=list)
-    fence_problem: str | None = "this node's session key in etcd is not read yet"
+    fence_problem: str | None = NOT_READ
     _identity: Identity = field(init=False)
     _written: dict[str, object] = field(default_factory=dict, init=False)
 
@@ -147,12 +148,10 @@ class Reporter:
         }
 
     def _say_ready(self) -> None:
-        """A node is ready while ADD can be served."""
-        reason = self.why_not()
-        if reason is None:
-            self.health.ready(DAEMON)
-        else:
-            self.health.not_ready(DAEMON, reason)
+        """A node is ready while ADD can be served; etcd's trouble is told in etcd's own words."""
+        trouble = self.mailbox.store_state.trouble
+        self.health.note(CONCERN, trouble)
+        self.health.note(DAEMON, None if trouble else self.why_not())
 
 
 def _for_everybody(document: Mapping[str, object]) -> dict[str, object]:

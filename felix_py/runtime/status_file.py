@@ -71,3 +71,8 @@ def read(run_dir: str, daemon: str) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return loaded if isinstance(loaded, dict) else None
+
+
+def read_running(run_dir: str, daemon: str) -> dict[str, Any] | None:
+    """The same, but None too when the process that wrote it lives no more."""
+    return read(run_dir, daemon) if runs(run_dir, daemon) else None

@@ -9,7 +9,7 @@ from cni.attachments import Attachments
 from cni.mtu import NodeMtu
 from cni.pending import PendingDels
 from cni.records import Records
-from cni.status import ALLOCATOR_SECONDS, Concern, ObservedMailbox, Reporter
+from cni.status import ALLOCATOR_SECONDS, NOT_READ, Concern, ObservedMailbox, Reporter
 from felix_py.datastore.changes import StoreState, StoreStateKey
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.model import NodeName
@@ -56,21 +56,20 @@ def reporter(tmp_path: Path, clock: FakeClock) -> Reporter:
 
 def test_the_node_is_ready_while_add_can_be_served(reporter: Reporter) -> None:
     reporter.step()
-    assert reporter.health.report().why == {
-        "cni": "this node's session key in etcd is not read yet"
-    }
+    assert reporter.health.report().why == {"etcd": "etcd was not read yet"}
+    read = StoreState(in_sync=True, connected=True, frozen=None, revision=1)
+    reporter.mailbox.put(StoreStateKey(), read)
+    reporter.step()
+    assert reporter.health.report().why == {"cni": NOT_READ}
     reporter.note_fence(None)
-    reporter.mailbox.put(
-        StoreStateKey(), StoreState(in_sync=True, connected=True, frozen=None, revision=1)
-    )
     reporter.step()
     assert reporter.health.report().ready
-    reporter.mailbox.put(
-        StoreStateKey(), StoreState(in_sync=True, connected=False, frozen=None, revision=1)
+    away = StoreState(
+        in_sync=True, connected=False, frozen=None, revision=1, problem="no route to host"
     )
+    reporter.mailbox.put(StoreStateKey(), away)
     reporter.step()
-    [why] = reporter.health.report().why.values()
-    assert "etcd is away" in why
+    assert "no route to host" in reporter.health.report().why["etcd"]
     assert reporter.health.report().live
 
 
