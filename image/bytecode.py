@@ -37,7 +37,11 @@ def compiled(sources: Tree, interpreter: Tree) -> dict[str, Entry]:
 
     Raises ImageError, LabError.
     """
-    python = {path: entry for path, entry in sources.items() if path.endswith(".py")}
+    python = {
+        path: entry
+        for path, entry in sources.items()
+        if path.endswith(".py") and isinstance(entry.content, bytes)
+    }
     named = hashlib.sha256(layer(python) + COMPILE.encode())
     named.update(_content(interpreter, INTERPRETER))
     place = cache.kept(

@@ -1,13 +1,15 @@
-"""Whether the programs of a tree find their libraries in it, read from their headers by binutils."""
+"""Whether a tree is whole: links lead somewhere, and programs find their libraries in it."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from felix_py.lab.namespaces import run
 from felix_py.lab.oci import Tree
+from image import debian
 from image.errors import ImageError
 from image.unpacked import unpacked
 
@@ -16,7 +18,10 @@ FILE = re.compile(r"^File: (?P<file>.+)$|\(NEEDED\).*\[(?P<library>.+)\]", re.MU
 
 
 def complete(tree: Tree) -> None:
-    """Raises ImageError, which names each library that is absent, with the files that want it; LabError."""
+    """Raises ImageError, which names what is absent and the files that want it; LabError."""
+    dangling = sorted(f"{to} ({link})" for link, to in links(tree) if to not in tree)
+    if dangling:
+        raise ImageError(f"links to what was not chosen: {', '.join(dangling)}")
     present = {PurePosixPath(path).name for path in tree}
     absent = sorted(
         f"{library} ({file})" for file, library in needs(tree) if library not in present
@@ -25,8 +30,17 @@ def complete(tree: Tree) -> None:
         raise ImageError(f"libraries that no chosen package has: {', '.join(absent)}")
 
 
+def links(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Each symbolic link to a file, with the path that it leads to; those of the root are to directories."""
+    for path, entry in tree.items():
+        folder, _, _ = path.rpartition("/")
+        if isinstance(entry.content, str) and folder:
+            target = posixpath.normpath(posixpath.join("/", folder, entry.content))
+            yield path, debian.merged(target.lstrip("/"))
+
+
 def needs(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Each program or library of a tree with each library that it names."""
+    """Each program or library of a tree with each library that its header names, by binutils."""
     elf = {
         path: entry
         for path, entry in tree.items()

@@ -94,6 +94,7 @@ LEFT_OUT = (
     f"{STANDARD_LIBRARY}/idlelib/*",
     f"{STANDARD_LIBRARY}/lib2to3/*",
     f"{STANDARD_LIBRARY}/pydoc_data/*",
+    f"{STANDARD_LIBRARY}/sitecustomize.py",
     f"{STANDARD_LIBRARY}/test/*",
     f"{STANDARD_LIBRARY}/tkinter/*",
     f"{STANDARD_LIBRARY}/turtle*",

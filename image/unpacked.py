@@ -12,7 +12,7 @@ from felix_py.lab.oci import Tree
 
 @contextmanager
 def unpacked(tree: Tree) -> Iterator[Path]:
-    """The files and relative links of a tree in a directory of their own, for as long as the block lasts."""
+    """A tree's files and its links to relative targets in a directory, for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="felix-py-image-") as place:
         root = Path(place)
         for path, entry in tree.items():
@@ -22,7 +22,9 @@ def unpacked(tree: Tree) -> Iterator[Path]:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(entry.content, str):
-                target.symlink_to(entry.content)
+                # An absolute one would lead into this host.
+                if not entry.content.startswith("/"):
+                    target.symlink_to(entry.content)
             else:
                 target.write_bytes(entry.content)
                 target.chmod(entry.mode)

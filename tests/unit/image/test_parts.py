@@ -9,7 +9,8 @@ import pytest
 
 from felix_py.lab import oci
 from felix_py.lab.oci import PLAIN, PROGRAM, Entry, Settings
-from image import contents, debian, wheels
+from image import check, contents, debian, wheels
+from image.errors import ImageError
 
 NAME = "docker.io/x/y:1"
 
@@ -109,3 +110,15 @@ def test_any_change_changes_the_digest_and_the_order_does_not(other: oci.Tree) -
     assert oci.image(NAME, [other], Settings()).digest != digest
     assert oci.image(NAME, [tree], Settings(), at=1).digest != digest
     assert oci.image(NAME, [tree], Settings(labels={"a": "b"})).digest != digest
+
+
+def test_a_link_to_what_was_not_chosen_is_named_with_its_target() -> None:
+    tree = {
+        "usr/lib/a.so": Entry(b"x"),
+        "usr/lib/b.so": Entry("a.so"),
+        "usr/lib64/c.so": Entry("/lib/a.so"),
+        "lib": Entry("usr/lib"),
+        "etc/d": Entry("../usr/lib/gone"),
+    }
+    with pytest.raises(ImageError, match=r": usr/lib/gone \(etc/d\)$"):
+        check.complete(tree)
