@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from cni.endpoint import profiles
+from cni.endpoint import own_labels, profiles
+from cni.facts import spec_of
 from cni.mtu import NodeMtu
 from cni.naming import Names
 from cni.pending import PendingDels
@@ -107,7 +108,8 @@ def record_of(
         endpoint_name=names.endpoint.name,
         mac=names.mac,
         profiles=tuple(profiles(request)),
-        labels={} if pod else request.conf.labels,
+        labels=own_labels(request),
+        spec={name: value for name, value in spec_of(request.facts).items() if value is not None},
         netns=request.netns,
         mtu=mtu,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_interface
 
 from cni.answers import addresses_of
@@ -21,6 +22,7 @@ def check(attachments: Attachments, request: Request, names: Names, descriptor: 
     record = attachments.records.of_link(names.host_link)
     if record is None or record.handle != names.handle:
         raise UnknownContainer(f"{names.handle}: not attached on this node")
+    names = replace(names, mac=record.mac or names.mac)
     standing = attachments.veths.find(names.host_link)
     wanted = attachments.network_of(request, names, record.ip_addresses, standing)
     differences = attachments.veths.differences(wanted, namespace)

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from cni.facts import spec_of
 from cni.naming import Names
 from cni.request import Request
-from felix_py.datastore.codec import render_new, rewrite
-from felix_py.datastore.model import IPAddress, NodeName
+from felix_py.datastore.codec import decode, render_new, rewrite
+from felix_py.datastore.keys import ResourceKey
+from felix_py.datastore.model import IPAddress, NodeName, WorkloadEndpoint
 from felix_py.datastore.store import KeyValue
 from felix_py.runtime.errors import RefusedError
 from ipam.requests import AssignRequest, EndpointDraft
@@ -38,7 +40,7 @@ def assign_request(request: Request, names: Names, node: NodeName, birth: Birth)
         handle_id=names.handle,
         attributes=_attributes(request, node, birth.at),
         families=conf.families,
-        pools=conf.pools,
+        family_pools=conf.pools,
         addresses=conf.addresses,
         namespace_labels=_namespace_labels(request),
         endpoint=EndpointDraft(names.endpoint, render),
@@ -54,26 +56,49 @@ def render_endpoint(
 ) -> bytes:
     """The endpoint's new text; one that stands is taken over with all that we do not know of it."""
     addresses, stored = given
-    spec = _spec(request, names, node, addresses)
+    spec = {**_spec(request, names, node, addresses), **spec_of(request.facts)}
     labels = {
-        **(request.conf.labels if request.pod is None else {}),
+        **own_labels(request),
         "projectcalico.org/namespace": names.endpoint.namespace,
         "projectcalico.org/orchestrator": names.orchestrator,
     }
     if stored is not None:
+        gone = (
+            dict.fromkeys(_labels_of(names.endpoint, stored) - set(labels)) if request.facts else {}
+        )
         try:
-            return rewrite(stored.value, spec=spec, labels=labels)
+            return rewrite(stored.value, spec=spec, labels={**gone, **labels})
         except RefusedError:
             pass  # what stands there is no object at all: it counts as absent
-    created_at = birth.at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return render_new(names.endpoint, spec, uid=birth.uid, created_at=created_at, labels=labels)
+    return render_new(
+        names.endpoint,
+        {name: value for name, value in spec.items() if value is not None},
+        uid=birth.uid,
+        created_at=birth.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        labels=labels,
+        generate_name=request.facts.generate_name if request.facts else "",
+    )
 
 
 def profiles(request: Request) -> list[str]:
-    """The profiles Calico's plugin would name; the service account's needs Kubernetes' API."""
-    if request.conf.kubernetes_profiles and request.pod is not None:
-        return [f"kns.{request.pod.namespace}"]
-    return [request.conf.name]
+    """The profiles Calico's plugin would name; the service account's is known to Kubernetes alone."""
+    if not request.conf.kubernetes_profiles or request.pod is None:
+        return [request.conf.name]
+    namespace = request.pod.namespace
+    account = request.facts.service_account if request.facts else ""
+    return [f"kns.{namespace}", *([f"ksa.{namespace}.{account}"] if account else [])]
+
+
+def own_labels(request: Request) -> Mapping[str, str]:
+    """The endpoint's labels without those that follow from its key."""
+    if request.pod is None:
+        return request.conf.labels
+    return request.facts.labels if request.facts else {}
+
+
+def _labels_of(key: ResourceKey, stored: KeyValue) -> frozenset[str]:
+    value = decode(key, stored.value)
+    return frozenset(value.meta.labels) if isinstance(value, WorkloadEndpoint) else frozenset()
 
 
 def _spec(
@@ -103,6 +128,8 @@ def _attributes(request: Request, node: NodeName, at: datetime) -> Mapping[str, 
 
 def _namespace_labels(request: Request) -> Mapping[str, str]:
     """The labels that every namespace has, by Kubernetes and by Calico, whatever else it has."""
+    if request.facts is not None:
+        return request.facts.namespace_labels
     if request.pod is None:
         return {}
     name = request.pod.namespace

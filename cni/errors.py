@@ -82,6 +82,10 @@ class BadNetworkConfig(CniError):
     code = 7
 
 
+class BadAnnotation(BadNetworkConfig):
+    """An annotation of the pod or its namespace cannot be meant; the text names it."""
+
+
 class NotAvailable(CniError):
     """STATUS: this node cannot serve ADD now."""
 
@@ -98,6 +102,10 @@ class CheckFailed(CniError):
     """CHECK found the container's network not as ADD left it; the text says what differs."""
 
     code = 130
+
+
+class PodGone(StaleError):
+    """The pod that the runtime asks for is not in Kubernetes, or another one of its name is."""
 
 
 class TryAgain(TransientError):

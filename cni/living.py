@@ -109,7 +109,7 @@ def _spec(record: Record, node: NodeName, addresses: tuple[IPAddress, ...]) -> d
     }
     if record.pod:
         spec["pod"] = record.pod
-    return spec
+    return {**spec, **record.spec}
 
 
 def _labels(record: Record) -> dict[str, str]:

@@ -99,13 +99,16 @@ class _Raw(msgspec.Struct, frozen=True, rename={"cni_version": "cniVersion"}):
 
 @dataclass(frozen=True, slots=True)
 class NetConf:
-    """A validated configuration. `mtu` 0: the node's. `addresses`: asked for, one per family."""
+    """A validated configuration. `mtu` 0: the node's. `addresses`: asked for, one per family.
+
+    pools: names or CIDRs by family; of a family without any, those whose selectors match.
+    """
 
     name: str
     cni_version: str
     mtu: int = 0
     families: tuple[int, ...] = (4,)
-    pools: tuple[str, ...] = ()
+    pools: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     addresses: tuple[IPAddress, ...] = ()
     mac: str | None = None
     kubernetes_profiles: bool = False
@@ -189,7 +192,7 @@ def parse(document: Mapping[str, Any]) -> NetConf:
         cni_version=identity.cni_version,
         mtu=raw.mtu,
         families=_families(raw.ipam),
-        pools=(*raw.ipam.ipv4_pools, *raw.ipam.ipv6_pools),
+        pools=_pools(raw.ipam),
         addresses=parse_addresses("ips", (*runtime.ips, *raw.args.cni.ips)),
         mac=parse_mac("mac", runtime.mac or raw.args.cni.mac),
         kubernetes_profiles=raw.policy.type == "k8s",
@@ -232,6 +235,11 @@ def _labels(given: list[Label]) -> dict[str, str]:
             told = f"{label.key[:80]!r}: {label.value[:80]!r}"
             raise BadNetworkConfig(f"args.cni.labels: {told} is no label as Calico allows it")
     return {label.key: label.value for label in given}
+
+
+def _pools(ipam: IpamConf) -> dict[int, tuple[str, ...]]:
+    named = {4: tuple(ipam.ipv4_pools), 6: tuple(ipam.ipv6_pools)}
+    return {family: names for family, names in named.items() if names}
 
 
 def _families(ipam: IpamConf) -> tuple[int, ...]:

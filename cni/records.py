@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -36,7 +37,9 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     mac: str = ""
     profiles: tuple[str, ...] = ()
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """With these three the endpoint can be written again into a store that lost it."""
+    spec: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    """With these four the endpoint can be written again into a store that lost it; `spec`: the fields
+    that came from Kubernetes alone."""
     netns: str = ""
     """Where the runtime keeps the pod's namespace; whoever goes there proves first that it is the one."""
     mtu: int = 0

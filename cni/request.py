@@ -9,11 +9,13 @@ from enum import StrEnum
 
 from cni import netconf
 from cni.errors import BadEnvironment, BadNetworkConfig, IncompatibleVersion
+from cni.facts import PodFacts
 from cni.netconf import NetConf
 from felix_py.datastore.model import HandleId
 from felix_py.kernel.ownership import ALIAS_MAX_BYTES
 
 MAX_CONTAINER_ID = 190
+MAX_UID = 128
 CONTAINER_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.\-]*[A-Za-z0-9_.])?")
 IFNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.\-]{0,13}[A-Za-z0-9_.])?")
 POD = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -55,10 +57,11 @@ class RawRequest:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of Kubernetes, as the runtime names it in CNI_ARGS."""
+    """A pod of Kubernetes, as the runtime names it in CNI_ARGS; older runtimes tell no uid."""
 
     namespace: str
     name: str
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Request:
     netns: str
     conf: NetConf
     pod: Pod | None = None
+    facts: PodFacts | None = None
+    """What Kubernetes itself says of the pod; None: it is not asked."""
 
     @property
     def handle(self) -> HandleId:
@@ -155,4 +160,4 @@ def _pod(args: Mapping[str, str]) -> Pod | None:
         return None
     _match("CNI_ARGS K8S_POD_NAMESPACE", namespace, NAMESPACE, 63)
     _match("CNI_ARGS K8S_POD_NAME", name, POD, 253)
-    return Pod(namespace, name)
+    return Pod(namespace, name, args.get("K8S_POD_UID", "")[:MAX_UID])

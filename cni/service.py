@@ -17,6 +17,7 @@ from cni.delete import delete
 from cni.errors import CniError, IncompatibleVersion, NotAvailable, code_of
 from cni.keyed_lock import KeyedLock
 from cni.naming import Names, names_of
+from cni.pods import NoKubernetes, Pods
 from cni.request import Command, RawRequest, Request
 from felix_py.datastore.model import HandleId
 from felix_py.runtime import metrics
@@ -38,8 +39,9 @@ WhyNot = Callable[[], str | None]
 class Service:
     """Answers requests. Safe to use from several threads."""
 
-    def __init__(self, attachments: Attachments, why_not: WhyNot) -> None:
+    def __init__(self, attachments: Attachments, why_not: WhyNot, pods: Pods | None = None) -> None:
         self._attachments = attachments
+        self._pods = pods or NoKubernetes()
         self._why_not = why_not
         self._locks = KeyedLock(LOCK_SECONDS)
         self._starting_until: float | None = attachments.clock.now() + START_SECONDS
@@ -49,12 +51,16 @@ class Service:
         started_at = self._attachments.clock.now()
         version = netconf.SUPPORTED_VERSIONS[-1]
         code = 0
+        request: Request | None = None
         try:
             version = netconf.version_of(netconf.decode(raw.stdin))
-            answer = self._dispatch(requests.parse(raw), descriptor)
+            request = requests.parse(raw)
+            answer = self._dispatch(request, descriptor)
         except Exception as error:  # noqa: BLE001  a request must never end its worker
             answer, code = answers.failure(error, version), code_of(error)
             self._report(raw, error, code)
+            if request is not None and request.command is Command.ADD:
+                self._pods.complain(request, error)
         command = raw.command if raw.command in Command.__members__ else "other"
         metrics.CNI_REQUESTS.labels(command, str(code)).inc()
         metrics.CNI_SECONDS.labels(command).observe(self._attachments.clock.now() - started_at)
@@ -73,6 +79,8 @@ class Service:
             raise IncompatibleVersion("cniVersion: GC needs 1.1.0, which is not supported")
         if request.command is Command.STATUS:
             return self._status()
+        if request.command is Command.ADD:
+            request = self._pods.know(request)
         names = names_of(request, self._attachments.node)
         self._await_start()
         links = {names.host_link, self._recorded_link(names)}

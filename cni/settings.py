@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from felix_py.datastore.settings import DatastoreSettings
+from felix_py.kube_api.settings import KubernetesSettings
 from felix_py.runtime.logs import LogSettings
 from felix_py.runtime.settings import NodeSettings
 
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     datastore: DatastoreSettings = DatastoreSettings()
     log: LogSettings = LogSettings()
     cni: CniSettings = CniSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
 
     @property
     def socket_path(self) -> Path:

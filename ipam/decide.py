@@ -162,7 +162,8 @@ def _automatic(
         have = [pair for pair in held if pair[0].version == version][: request.count]
         taken += have
         if len(have) < request.count:
-            ask = pools_.Ask(version, node, request.use, request.pools, request.namespace_labels)
+            named = request.family_pools.get(version, request.pools)
+            ask = pools_.Ask(version, node, request.use, named, request.namespace_labels)
             pools = pools_.qualifying(draft.view.pools, ask)
             wanted = Wanted(version, request.count - len(have), pools, holder)
             taken += Chooser(draft, wanted, moment).take()

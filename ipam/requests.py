@@ -27,6 +27,7 @@ class AssignRequest:
 
     count: how many per family, all or none; a pod's interface needs one.
     pools: names or CIDRs; when given, selectors and assignmentMode are not looked at.
+    family_pools: the same for one family, in place of `pools`.
     addresses: specific ones, at most one per family; then `families` and `pools` are not looked at.
     """
 
@@ -34,6 +35,7 @@ class AssignRequest:
     attributes: Mapping[str, str]
     families: tuple[int, ...] = (4,)
     pools: tuple[str, ...] = ()
+    family_pools: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     addresses: tuple[IPAddress, ...] = ()
     use: PoolUse = PoolUse.WORKLOAD
     namespace_labels: Mapping[str, str] = field(default_factory=dict)

@@ -54,12 +54,15 @@ def render_new(  # noqa: PLR0913  the parts of a document, by name
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     status: Mapping[str, object] | None = None,
+    generate_name: str = "",
 ) -> bytes:
     """A resource that is not stored yet; `created_at` is RFC 3339 UTC in whole seconds.
 
     Calico refuses to update an object without uid or creationTimestamp, so both are needed.
     """
     metadata: dict[str, object] = {"name": key.name}
+    if generate_name:
+        metadata["generateName"] = generate_name
     if key.namespace:
         metadata["namespace"] = key.namespace
     metadata |= {"uid": uid, "creationTimestamp": created_at}

@@ -20,7 +20,7 @@ def test_the_handle_is_network_and_container() -> None:
 
 
 def test_a_pod_of_kubernetes_is_named_by_cni_args() -> None:
-    assert request(args=K8S_ARGS).pod == Pod("default", "nginx-1")
+    assert request(args=K8S_ARGS).pod == Pod("default", "nginx-1", "u")
     assert request().pod is None
 
 

@@ -12,12 +12,13 @@ import structlog
 
 from cni import service as module
 from cni.attachments import Attachments, record_of
+from cni.errors import BadAnnotation
 from cni.mtu import NodeMtu
 from cni.naming import names_of
 from cni.netconf import SUPPORTED_VERSIONS
 from cni.pending import PendingDels
 from cni.records import Records
-from cni.request import RawRequest, parse
+from cni.request import RawRequest, Request, parse
 from cni.service import Service
 from cni.veth import PodVeths
 from felix_py.datastore.errors import StoreAway, StoreRefused
@@ -219,3 +220,32 @@ def test_a_del_without_arguments_waits_for_the_pods_link(
     service._locks.hold = hold  # type: ignore[method-assign]
     _ask(service, raw("DEL"))
     assert f"link {names.host_link}" in held
+
+
+class Kubernetes:
+    """Pods of which each asks for the impossible."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.complaints: list[Exception] = []
+
+    def know(self, request: Request) -> Request:
+        """The pod's annotation is no good."""
+        self.asked += 1
+        raise BadAnnotation("annotation x: is no list")
+
+    def complain(self, request: Request, error: Exception) -> None:
+        """The pod is told."""
+        self.complaints.append(error)
+
+
+def test_add_alone_asks_kubernetes_and_tells_the_pod(attachments: Attachments) -> None:
+    pods = Kubernetes()
+    service = Service(attachments, lambda: None, pods)
+    exit_code, document = _ask(service, raw(args=K8S_ARGS))
+    assert (exit_code, document["code"]) == (1, 7)
+    assert document["msg"] == "annotation x: is no list"
+    assert [str(error) for error in pods.complaints] == ["annotation x: is no list"]
+    assert _ask(service, raw("DEL", args=K8S_ARGS)) == (0, {})
+    assert _ask(service, raw("CHECK", args=K8S_ARGS, prevResult={}))[1]["code"] == 3
+    assert (pods.asked, len(pods.complaints)) == (1, 1)

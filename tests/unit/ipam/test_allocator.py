@@ -111,6 +111,14 @@ def test_both_families_come_together_or_not_at_all() -> None:
     assert len(blocks.ordinals_of(made.blocks()["10.0.0.0/29"], HandleId("h2"))) == 0
 
 
+def test_pools_named_for_one_family_leave_the_other_to_its_selectors() -> None:
+    a = machine(cluster())
+    lease = a.assign("h1", families=(4, 6), family_pools={4: ("v4",)})
+    assert addresses(lease) == ["10.0.0.0", "fd00::"]
+    with pytest.raises(NoQualifiedPool, match="nowhere"):
+        a.assign("h2", families=(4, 6), family_pools={6: ("nowhere",)})
+
+
 def test_one_refusal_does_not_disturb_the_others_of_its_batch() -> None:
     made = cluster()
     a = machine(made)
