@@ -9,7 +9,7 @@ NAME   ?= felab
 TOPOLOGY ?= default
 
 .PHONY: help setup check unit contract functional e2e vm test test-cluster lab lab-down golden bench clean root
-.PHONY: cluster cluster-down kubernetes-binaries image lock
+.PHONY: cluster cluster-down kubernetes-binaries image lock manifest
 
 help:
 	@echo "make setup       install Debian packages (as root) and a virtual environment in $(VENV)"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-cluster  the tests on a real Kubernetes (root; a first build of it takes minutes)"
 	@echo "make kubernetes-binaries  build Kubernetes' programs, print where they are"
 	@echo "make image       build the images for Kubernetes into dist, the same from the same packages (no root)"
+	@echo "make manifest    write manifests/felix-py.yaml from manifests/base"
 	@echo "make lock        rewrite the image's lock files: the newest Python packages that setup.cfg allows"
 	@echo "make golden      rewrite golden files; the diff is the review"
 	@echo "make bench       measure against named peers in one run; results in bench/results"
@@ -45,6 +46,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(CODE) docs manifests scripts .ci *.md Makefile
 	$(BIN)/python scripts/check-links
+	$(BIN)/python scripts/render-manifest --check
 
 unit: $(STAMP)
 	$(PYTEST) -q -n 2 tests/unit
@@ -87,6 +89,9 @@ test-cluster: $(STAMP)
 
 kubernetes-binaries: $(STAMP)
 	@$(BIN)/python -m felix_py.lab.kubernetes.binaries
+
+manifest: $(STAMP)
+	@$(BIN)/python scripts/render-manifest
 
 image: $(STAMP)
 	@$(BIN)/python -m image

@@ -24,6 +24,7 @@ from cni.status import DAEMON, NOT_READ, ObservedMailbox, Reporter
 from cni.tunnel_devices import TunnelDevices
 from cni.veth import PodVeths
 from felix_py.datastore import credentials
+from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
 from felix_py.datastore.history import History
@@ -79,7 +80,11 @@ def main() -> None:
     credentials.await_all(settings.datastore, health)
     with ExitStack() as resources:
         takeover = TAKEOVER in sys.argv[1:]
-        supervisor = assemble(settings, node, (machine_id, takeover), health, resources)
+        try:
+            supervisor = assemble(settings, node, (machine_id, takeover), health, resources)
+        except StoreRefused as error:
+            sys.stderr.write(f"felix-cni: {error}\n")
+            sys.exit(2)
         sys.exit(supervisor.run())
 
 

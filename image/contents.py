@@ -35,6 +35,7 @@ FELIX_PACKAGES = (
     # iptables-legacy, where a host has rules in it, with all that such rules can say
     *("iptables", "libip4tc2", "libip6tc2", "libnetfilter-conntrack3", "libnfnetlink0"),
     "containernetworking-plugins",
+    "openssl",  # certificates of the etcd inside
 )
 ETCD_PACKAGES = (*C_LIBRARY, "base-files", "etcd-server", "etcd-client")
 
@@ -43,6 +44,7 @@ KEPT = (
     "etc/services",
     "usr/bin/etcd",
     "usr/bin/etcdctl",
+    "usr/bin/openssl",
     "usr/bin/python3.11",
     "usr/lib/os-release",
     f"{LIBRARIES}/*.so",

@@ -66,6 +66,12 @@ def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
     return found
 
 
+def of_mapping(raw: dict[str, Any], source: str) -> Document:
+    """One document that did not come from a file. Raises CommandError."""
+    [document] = _documents(raw, source, "")
+    return document
+
+
 def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in paths:
         if name == "-":

@@ -33,10 +33,14 @@ TIERS: Mapping[str, Mapping[str, object]] = {
 def init(session: Session, cluster_type: str = DEFAULT_CLUSTER_TYPE) -> list[str]:
     """Create what is missing, change nothing that is there; what was done, for people."""
     with session.store() as store:
-        done = [
-            _create(store, path, raw, title)
-            for path, raw, title in _wanted(cluster_type, now_text())
-        ]
+        return create_missing(store, cluster_type)
+
+
+def create_missing(store: Store, cluster_type: str) -> list[str]:
+    """The same on a store that is open."""
+    done = [
+        _create(store, path, raw, title) for path, raw, title in _wanted(cluster_type, now_text())
+    ]
     return [text for text in done if text] or ["the datastore was initialised before"]
 
 

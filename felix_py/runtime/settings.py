@@ -28,6 +28,7 @@ SECTIONS = frozenset(
         "felix",
         "bgp",
         "launcher",
+        "install",
         "cni",
         "ctl",
         "kubernetes",

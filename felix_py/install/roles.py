@@ -1,0 +1,56 @@
+"""Who may write what in etcd (docs/ownership.md), as roles of etcd's users. Pure.
+
+A user's name is the common name of its client certificate. Everybody reads everything: the keys hold no
+secrets, and a watch needs its whole range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from felix_py.datastore.keys import (
+    ASSIGNMENT,
+    COMPACTED,
+    HANDLES,
+    HOSTS,
+    OWN,
+    OWN_NODES,
+    RESOURCES,
+    kind_prefix,
+)
+from felix_py.datastore.model import Kind
+
+ROOT, NODE, CONTROLLERS = "root", "felix-py-node", "felix-py-controllers"
+"""etcd asks for a user of the name root."""
+CALICO = "/calico/"
+CONTROLLERS_OWN = f"{OWN}controllers/"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A permission: on all keys with this prefix, or (exact) on this key."""
+
+    key: str
+    write: bool
+    exact: bool = False
+
+
+READ_ALL = (Grant(CALICO, write=False), Grant(OWN, write=False))
+_IPAM = tuple(Grant(prefix, write=True) for prefix in (ASSIGNMENT, HOSTS, HANDLES))
+_OF_NODES = tuple(
+    Grant(prefix, write=True)
+    for prefix in (kind_prefix(Kind.WORKLOAD_ENDPOINT), kind_prefix(Kind.NODE), OWN_NODES)
+)
+
+ROLES: Mapping[str, tuple[Grant, ...]] = {
+    NODE: (*READ_ALL, *_IPAM, *_OF_NODES, Grant(COMPACTED, write=True, exact=True)),
+    CONTROLLERS: (
+        *READ_ALL,
+        *_IPAM,
+        *_OF_NODES,
+        Grant(f"{RESOURCES}profiles/", write=True),
+        Grant(CONTROLLERS_OWN, write=True),
+    ),
+}
+"""Pools, peers, configurations and IPAM's settings are the operator's: root alone writes them."""
