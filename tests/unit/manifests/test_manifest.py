@@ -64,7 +64,7 @@ def test_every_field_of_the_config_map_has_a_comment_above_it() -> None:
     for field in find("ConfigMap", "felix-py-config")["data"]:
         [at] = [index for index, line in enumerate(lines) if line.startswith(f"  {field}:")]
         above = lines[at - 1].lstrip()
-        assert above.startswith("#") or field == "assign_ipv6" or field == "ipv6_address", field
+        assert above.startswith("#") or field in {"assign_ipv6", "ipv6_address"}, field
 
 
 @pytest.mark.parametrize(("name", "container"), list(containers()))
