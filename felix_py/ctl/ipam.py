@@ -25,6 +25,10 @@ class Selection:
     address: str = ""
     block: str = ""
     node: str = ""
+    pod: str = ""
+    """namespace/name."""
+    borrowed: bool = False
+    """Only what another node's pods hold in a block."""
 
 
 def show(session: Session, selection: Selection, form: output.PlainForm) -> None:
@@ -40,9 +44,9 @@ def show(session: Session, selection: Selection, form: output.PlainForm) -> None
     if selection.address:
         rows = list(_address_rows(blocks, _parsed_address(selection.address)))
         headings: tuple[str, ...] = ("FIELD", "VALUE")
-    elif selection.block or selection.node:
+    elif selection != Selection():
         headings = ("ADDRESS", "BLOCK", "OWNER", "HANDLE", "POD", "ON NODE")
-        rows = list(_holders(_selected(blocks, selection)))
+        rows = list(_holders(_selected(blocks, selection), selection))
     else:
         headings = ("POOL", "CIDR", "BLOCKS", "IN USE", "FREE", "SIZE")
         rows = [_pool_row(pool, blocks) for pool in sorted(pools, key=lambda p: p.name)]
@@ -102,7 +106,7 @@ def _selected(blocks: Iterable[Block], selection: Selection) -> Iterable[Block]:
             yield block
 
 
-def _holders(blocks: Iterable[Block]) -> Iterable[tuple[str, ...]]:
+def _holders(blocks: Iterable[Block], selection: Selection) -> Iterable[tuple[str, ...]]:
     for block in blocks:
         for ordinal, index in enumerate(block.allocations):
             holder = None if index is None else block.attributes[index]
@@ -111,13 +115,18 @@ def _holders(blocks: Iterable[Block]) -> Iterable[tuple[str, ...]]:
             pod = "/".join(
                 filter(None, (holder.secondary.get("namespace"), holder.secondary.get("pod")))
             )
+            node = holder.secondary.get("node", "-")
+            if selection.pod not in {"", pod}:
+                continue
+            if selection.borrowed and node in {"-", block.host}:
+                continue
             yield (
                 str(address_at(block, ordinal)),
                 str(block.cidr),
                 block.affinity or "-",
                 holder.handle_id or "-",
                 pod or holder.secondary.get("type", "-"),
-                holder.secondary.get("node", "-"),
+                node,
             )
 
 

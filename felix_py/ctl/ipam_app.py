@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from felix_py.ctl import ipam, ipam_check, output
+from felix_py.ctl import ipam, ipam_check, ipam_configure, ipam_release, output
 
 app = typer.Typer(help="Addresses: who holds what.", no_args_is_help=True)
 
@@ -14,15 +14,48 @@ PlainOutput = Annotated[output.PlainForm, typer.Option("-o", "--output")]
 
 
 @app.command()
-def show(
+def show(  # noqa: PLR0913  the options of a command
     context: typer.Context,
     address: Annotated[str, typer.Option("--ip", help="who holds this address")] = "",
     block: Annotated[str, typer.Option("--block", help="the holders in this block")] = "",
     node: Annotated[str, typer.Option("--node", help="the holders in this node's blocks")] = "",
+    pod: Annotated[str, typer.Option("--pod", help="what NAMESPACE/NAME holds")] = "",
     form: PlainOutput = output.PlainForm.TABLE,
+    *,
+    borrowed: Annotated[bool, typer.Option(help="holders of other nodes' addresses")] = False,
 ) -> None:
     """Pools and how full they are, or the holders of an address, a block, a node's blocks."""
-    ipam.show(context.obj, ipam.Selection(address, block, node), form)
+    ipam.show(context.obj, ipam.Selection(address, block, node, pod, borrowed), form)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    address: Annotated[str, typer.Option("--ip", help="this address")] = "",
+    handle: Annotated[str, typer.Option("--handle", help="all that this handle holds")] = "",
+    *,
+    force: Annotated[bool, typer.Option(help="also what an endpoint or a tunnel uses")] = False,
+) -> None:
+    """Give back what nobody uses any more."""
+    for line in ipam_release.release(context.obj, address, handle, force=force):
+        print(line)
+
+
+@app.command()
+def configure(
+    context: typer.Context,
+    strict: Annotated[
+        str, typer.Option("--strictaffinity", help="true: nodes never borrow addresses")
+    ] = "",
+    auto: Annotated[
+        str, typer.Option("--auto-allocate-blocks", help="false: only blocks that a node has")
+    ] = "",
+    most: Annotated[
+        int | None, typer.Option("--max-blocks-per-host", min=0, help="0: the default")
+    ] = None,
+) -> None:
+    """Change how addresses are given out, what is not named stays; without options show it."""
+    print(ipam_configure.configure(context.obj, strict, auto, most))
 
 
 @app.command()
