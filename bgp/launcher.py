@@ -19,6 +19,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ TERM_SECONDS = 3.0
 """A child that has not ended so long after SIGTERM is killed; a blocked one ignores SIGTERM."""
 REQUEST_SECONDS = 1.0
 MAX_REQUEST_BYTES = 256
+DIRECTORY_MODE = 0o2750
 MAX_LISTEN_BYTES = 64 * 1024
 
 
@@ -176,11 +178,17 @@ class Launcher:
 
 
 def prepare_directory(directory: Path, user: User | None) -> None:
-    """The run directory of BGP: the user's, group-readable; new files get its group (setgid)."""
+    """The run directory of BGP: the user's, group-readable; new files get its group (setgid).
+
+    Without CAP_FSETID the kernel drops setgid at a chmod of what has another's group, so that comes first.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    if stat.S_IMODE(directory.stat().st_mode) != DIRECTORY_MODE:
+        if user is not None:
+            os.chown(directory, 0, 0)
+        directory.chmod(DIRECTORY_MODE)
     if user is not None:
         os.chown(directory, user.uid, user.gid)
-    directory.chmod(0o2750)
     if user is not None and (config := directory / "exabgp.conf").is_file():
         os.chown(config, -1, user.gid, follow_symlinks=False)
 
