@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MOST = 12
+"""Directories of one kind that are kept; those used longest ago go first."""
+
 
 def directory() -> Path:
     """The builder's own, below XDG_CACHE_HOME (else ~/.cache)."""
@@ -20,7 +23,7 @@ def directory() -> Path:
 
 
 def kept(name: str, make: Callable[[Path], None]) -> Path:
-    """The directory of this name, made once: whole or not at all, whenever its making ends."""
+    """The directory of this name (kind-hash), made once: whole or not at all, whenever its making ends."""
     wanted = directory() / name
     if not wanted.is_dir():
         made = Path(tempfile.mkdtemp(prefix="making-", dir=directory()))
@@ -29,7 +32,15 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
             made.rename(wanted)
         finally:
             shutil.rmtree(made, ignore_errors=True)
+    os.utime(wanted)
+    _forget(wanted.name.partition("-")[0])
     return wanted
+
+
+def _forget(kind: str) -> None:
+    known = sorted(directory().glob(f"{kind}-*"), key=lambda place: place.stat().st_mtime)
+    for place in known[:-MOST]:
+        shutil.rmtree(place)
 
 
 @contextmanager

@@ -66,6 +66,9 @@ def fetch(names: Sequence[str]) -> list[Package]:
         here = ["env", "-C", str(archives)]
         run([*here, *apt, "download", "-qq", *absent], timeout_seconds=FETCH_SECONDS)
     found = [_package(archives / file, sha256) for file, _, sha256 in wanted]
+    for package in found:
+        for other in set(archives.glob(f"{package.name}_*.deb")) - {package.file}:
+            other.unlink()
     return sorted(found, key=lambda package: package.name)
 
 
