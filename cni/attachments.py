@@ -109,6 +109,7 @@ def record_of(
         mac=names.mac,
         profiles=tuple(profiles(request)),
         labels=own_labels(request),
+        generate_name=request.facts.generate_name if request.facts else "",
         spec={name: value for name, value in spec_of(request.facts).items() if value is not None},
         netns=request.netns,
         mtu=mtu,

@@ -9,10 +9,10 @@ import structlog
 
 from cni.errors import BadAnnotation, UnsupportedField
 from cni.request import Pod
-from felix_py.kube_api.errors import KubeAway, KubeConflict, KubeRefused
 from felix_py.kube_api.model import EventNote, Ref, Resource
 from felix_py.kube_api.port import KubeApi
 from felix_py.runtime.clock import Clock
+from felix_py.runtime.errors import RefusedError, TransientError
 from felix_py.runtime.schedule import Backoff
 from ipam.errors import (
     AddressTaken,
@@ -100,11 +100,11 @@ class Events:
         for _ in range(ATTEMPTS):
             try:
                 self._api.note(note)
-            except (KubeAway, KubeConflict) as error:
+            except TransientError as error:
                 self._trouble = str(error)
                 if stop.wait(backoff.failed()):
                     return
-            except KubeRefused as error:
+            except RefusedError as error:
                 self._trouble = str(error)
                 log.warning("event refused", about=str(note.about), why=str(error))
                 return

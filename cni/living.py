@@ -80,6 +80,7 @@ def _renderer(
             uid=str(uuid.uuid4()),
             created_at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
             labels=labels,
+            generate_name=record.generate_name,
         )
 
     return render

@@ -17,10 +17,10 @@ from cni.events import Events
 from cni.facts import configured, facts_of
 from cni.request import Pod as Asked
 from cni.request import Request
-from felix_py.kube_api.errors import KubeAway, KubeConflict, KubeRefused
 from felix_py.kube_api.model import KubeObject, Namespace, Pod, Ref, Resource
 from felix_py.kube_api.port import KubeApi
 from felix_py.kube_api.reflector import KubeChange, ReflectorState
+from felix_py.runtime.errors import RefusedError, TransientError
 
 MAX_DIRECT_READS = 8
 DIRECT_READ_SECONDS = 2.0
@@ -132,7 +132,7 @@ class KnownPods:
         with self._place(ref):
             try:
                 return self._api.get(ref)
-            except (KubeAway, KubeConflict, KubeRefused) as error:
+            except (TransientError, RefusedError) as error:
                 raise TryAgain(
                     f"{ref} is not known on this node, and the API server cannot be asked: {error}"
                 ) from error

@@ -37,8 +37,9 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     mac: str = ""
     profiles: tuple[str, ...] = ()
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    generate_name: str = ""
     spec: Mapping[str, Any] = msgspec.field(default_factory=dict)
-    """With these four the endpoint can be written again into a store that lost it; `spec`: the fields
+    """With these five the endpoint can be written again into a store that lost it; `spec`: the fields
     that came from Kubernetes alone."""
     netns: str = ""
     """Where the runtime keeps the pod's namespace; whoever goes there proves first that it is the one."""
