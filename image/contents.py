@@ -19,16 +19,8 @@ FELIX_PACKAGES = (
     *C_LIBRARY,
     *("base-files", "netbase"),  # os-release; protocols and services by name, for nft
     *("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib"),
-    *(
-        "libexpat1",
-        "zlib1g",
-        "libssl3",
-        "libffi8",
-        "libbz2-1.0",
-        "liblzma5",
-        "libuuid1",
-    ),  # Python's
-    "libsqlite3-0",  # pyroute2 imports the module
+    *("libexpat1", "zlib1g", "libssl3", "libffi8", "libbz2-1.0", "liblzma5", "libuuid1"),
+    "libsqlite3-0",  # these and this are Python's; pyroute2 imports the module
     *("libgcc-s1", "libstdc++6"),  # grpcio's
     *("nftables", "libnftables1", "libnftnl11", "libmnl0", "libxtables12", "libjansson4"),
     *("libgmp10", "libedit2", "libbsd0", "libmd0", "libtinfo6"),  # nft's

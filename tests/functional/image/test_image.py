@@ -60,6 +60,14 @@ open("/run/exabgp.conf", "w").write({CONFIGURATION!r})
 argv = [sys.executable, *{command("python3", "validate", "/run/exabgp.conf")[1:]!r}]
 sys.exit(subprocess.run(argv, cwd="/", user={contents.EXABGP_USER}).returncode)
 """
+CERTIFICATES = """
+import tempfile
+tempfile.tempdir = "/run"
+from felix_py.install import certificates
+by = certificates.authority("ours")
+made = certificates.signed(by, "server", ["127.0.0.1", "etcd.felix-py"]).certificate
+print(*(certificates.serves(made, by.certificate, [name]) for name in ("127.0.0.1", "127.0.0.2")))
+"""
 LOAD = """
 import subprocess, sys
 subprocess.run(["nft", "-f", "-"], input=sys.argv[1], text=True, check=True)
@@ -237,6 +245,11 @@ def test_exabgp_reads_a_configuration_as_its_own_user(daemon: Containerd, inside
         inside, "python3", "-c", f"import pwd; print(pwd.getpwuid({contents.EXABGP_USER}).pw_name)"
     )
     assert who.stdout == "exabgp\n"
+
+
+def test_the_installation_makes_certificates(daemon: Containerd, inside: str) -> None:
+    done = daemon.exec_program(inside, "python3", "-c", CERTIFICATES)
+    assert done.stdout == "True False\n", done.stderr
 
 
 @pytest.mark.parametrize("table", ["nft_every_switch", "nft_tunnels_and_nat"])
