@@ -1,6 +1,6 @@
 """Builds both images into a directory, or rewrites the lock files.
 
-python -m image [DIRECTORY]     dist by default
+python -m image [DIRECTORY [TAG]]     dist and setup.cfg's version by default
 python -m image lock
 """
 
@@ -19,25 +19,29 @@ from image.errors import ImageError
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status."""
+    if len(arguments) > 2:
+        print(__doc__, file=sys.stderr)
+        return 2
     try:
         if list(arguments) == ["lock"]:
             lock.rewrite()
         else:
-            write(Path(arguments[0] if arguments else "dist"))
+            directory, tag = [*arguments, *("dist", build.version())[len(arguments) :]]
+            write(Path(directory), tag)
     except (ImageError, LabError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def write(directory: Path) -> None:
+def write(directory: Path, tag: str) -> None:
     """Both archives and what each was made from; prints names, sizes and digests."""
     at = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     directory.mkdir(parents=True, exist_ok=True)
     with cache.alone():
         for make in (build.felix, build.etcd):
             started = time.monotonic()
-            built = make(at)
+            built = make(at, tag)
             file = directory / f"{built.file}.tar"
             _replace(file, built.image.archive)
             text = "\n".join([f"{built.name} {built.image.digest}", *built.packages])

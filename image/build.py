@@ -33,7 +33,7 @@ def version() -> str:
     return parser["metadata"]["version"]
 
 
-def felix(at: int) -> Built:
+def felix(at: int, tag: str) -> Built:
     """The product: one layer of what others made, one of ours, which is all that an upgrade brings."""
     packages = debian.fetch(contents.FELIX_PACKAGES)
     base = _debian(packages) | contents.system("exabgp", contents.EXABGP_USER)
@@ -55,10 +55,10 @@ def felix(at: int) -> Built:
         "PYTHONUNBUFFERED": "1",
     }
     settings = Settings(environment=environment)
-    return _built(PRODUCT, [base, ours], made_from, settings, at)
+    return _built(f"{PRODUCT}:{tag}", [base, ours], made_from, settings, at)
 
 
-def etcd(at: int) -> Built:
+def etcd(at: int, tag: str) -> Built:
     """Debian's etcd and etcdctl, which run as an ordinary user."""
     packages = debian.fetch(contents.ETCD_PACKAGES)
     tree = _debian(packages) | contents.system("etcd", contents.ETCD_USER)
@@ -66,7 +66,7 @@ def etcd(at: int) -> Built:
     made_from = [package.line for package in packages]
     user = f"{contents.ETCD_USER}:{contents.ETCD_USER}"
     settings = Settings(environment={"PATH": "/usr/bin", "ETCDCTL_API": "3"}, user=user)
-    return _built("etcd", [tree], made_from, settings, at)
+    return _built(f"etcd:{tag}", [tree], made_from, settings, at)
 
 
 def _debian(packages: Sequence[debian.Package]) -> dict[str, Entry]:
@@ -84,17 +84,16 @@ def _pinned() -> list[str]:
 
 
 def _built(
-    name: str, layers: Sequence[Tree], made_from: Sequence[str], settings: Settings, at: int
+    named: str, layers: Sequence[Tree], made_from: Sequence[str], settings: Settings, at: int
 ) -> Built:
-    number = version()
-    full = f"{REGISTRY}/{name}:{number}"
+    name, _, tag = named.partition(":")
     packages = tuple(made_from)
     labels = {
         f"{SOURCE}.title": name,
-        f"{SOURCE}.version": number,
+        f"{SOURCE}.version": tag,
         f"{SOURCE}.licenses": "Apache-2.0",
         "io.felix-py.packages": sha256("\n".join(packages).encode()).hexdigest(),
     }
-    made = image(full, layers, replace(settings, labels=labels), at)
+    made = image(f"{REGISTRY}/{named}", layers, replace(settings, labels=labels), at)
     file = name if name.startswith(PRODUCT) else f"{PRODUCT}-{name}"
-    return Built(full, f"{file}-{number}", made, packages)
+    return Built(f"{REGISTRY}/{named}", f"{file}-{tag}", made, packages)
