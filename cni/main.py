@@ -11,11 +11,13 @@ import structlog
 
 from cni.attachments import Attachments
 from cni.conflist_writer import ConflistWriter
+from cni.events import Events
 from cni.install import install, install_shim, uninstall
 from cni.living import Living
 from cni.mtu import NodeMtu
 from cni.owner import Owner
 from cni.pending import PendingDels, Settler
+from cni.pods import KnownPods
 from cni.records import Records
 from cni.server import Server
 from cni.service import Service
@@ -34,6 +36,13 @@ from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
 from felix_py.kernel.pod_links import NetlinkPodLinks
 from felix_py.kernel.pyroute2_kernel import Pyroute2Kernel
+from felix_py.kube_api import access
+from felix_py.kube_api.access import NoAccess
+from felix_py.kube_api.http_api import HttpKubeApi
+from felix_py.kube_api.model import Resource
+from felix_py.kube_api.port import Scope
+from felix_py.kube_api.reflector import Reflector
+from felix_py.kube_api.settings import KubernetesSettings
 from felix_py.runtime import health_server, logs, metrics, node_name, status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.health import Health
@@ -63,29 +72,28 @@ def main() -> None:
             logs.set_up(DAEMON, settings.log)
             errand(settings.cni)
             return
-        node = NodeName(node_name.settle(settings.node))
-        machine_id = node_name.machine_id()
-        logs.set_up(DAEMON, settings.log)
-        health = Health(SystemClock())
-        health.note(DAEMON, NOT_READ)
-        health_server.serve(
-            health, settings.cni.health_address, settings.cni.health_port, "cni.healthPort"
-        )
-        install_shim(settings.cni)
-    except BadSettings as error:
+        with ExitStack() as resources:
+            sys.exit(_serve(settings, resources).run())
+    except (BadSettings, NoAccess, StoreRefused) as error:
         sys.stderr.write(f"felix-cni: {error}\n")
         sys.exit(2)
+
+
+def _serve(settings: Settings, resources: ExitStack) -> Supervisor:
+    """The server, ready to run. Raises BadSettings, NoAccess, StoreRefused."""
+    node = NodeName(node_name.settle(settings.node))
+    identity = (node_name.machine_id(), TAKEOVER in sys.argv[1:])
+    logs.set_up(DAEMON, settings.log)
+    health = Health(SystemClock())
+    health.note(DAEMON, NOT_READ)
+    health_server.serve(
+        health, settings.cni.health_address, settings.cni.health_port, "cni.healthPort"
+    )
+    install_shim(settings.cni)
     metrics.serve(settings.cni.metrics_address, settings.cni.metrics_port)
     log.info("starting", node=node, version=VERSION)
     credentials.await_all(settings.datastore, health)
-    with ExitStack() as resources:
-        takeover = TAKEOVER in sys.argv[1:]
-        try:
-            supervisor = assemble(settings, node, (machine_id, takeover), health, resources)
-        except StoreRefused as error:
-            sys.stderr.write(f"felix-cni: {error}\n")
-            sys.exit(2)
-        sys.exit(supervisor.run())
+    return assemble(settings, node, identity, health, resources)
 
 
 def assemble(
@@ -123,14 +131,18 @@ def assemble(
     reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir, health)
     bgp_status = partial(status_file.read_running, run_dir, "bgp")
     bgp = bgp_status if settings.node.backend == "bgp" else None
-    writer = ConflistWriter(settings.cni, reporter.why_not, bgp, clock)
+    writer = ConflistWriter(
+        settings.cni, reporter.why_not, bgp, clock, shapes=settings.kubernetes.enabled
+    )
     reporter.concerns.append(writer)
-    service = Service(attachments, reporter.why_not)
+    supervisor = Supervisor()
+    pods = _known_pods(settings.kubernetes, node, supervisor, resources)
+    reporter.concerns += [] if pods is None else [pods]
+    service = Service(attachments, reporter.why_not, pods)
     server = Server(settings.socket_path, service)
     resources.callback(server.close)
     watched = (*watched_prefixes(node), SessionKey(node).path)
     syncer = Syncer(store, watched, mailbox, History(run_dir, DAEMON), clock)
-    supervisor = Supervisor()
     supervisor.add("syncer", syncer.run)
     may_open = mailbox.trusts_store
     owner = Owner(fence, takeover, allocator.run, reporter.note_fence, may_open)
@@ -140,3 +152,21 @@ def assemble(
     supervisor.add("conflist", writer.run)
     server.add_to(supervisor)
     return supervisor
+
+
+def _known_pods(
+    settings: KubernetesSettings, node: NodeName, supervisor: Supervisor, resources: ExitStack
+) -> KnownPods | None:
+    """This node's pods and all namespaces, watched; None where there is no Kubernetes. Raises NoAccess."""
+    if not settings.enabled:
+        return None
+    clock = SystemClock()
+    api = HttpKubeApi(access.find(settings, os.environ), settings.timeout_seconds)
+    resources.callback(api.close)
+    events = Events(api, clock)
+    pods = KnownPods(api, events)
+    watched = Reflector(api, Resource.PODS, pods.put, clock, Scope(node=node))
+    supervisor.add("pods", watched.run)
+    supervisor.add("namespaces", Reflector(api, Resource.NAMESPACES, pods.put, clock).run)
+    supervisor.add("events", events.run)
+    return pods
