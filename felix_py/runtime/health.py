@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+import structlog
+
 from felix_py.runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,17 @@ class Health:
     def not_ready(self, concern: str, reason: str) -> None:
         """Something that readiness needs is missing."""
         with self._lock:
+            news = concern not in self._missing
             self._missing[concern] = reason
+        if news:
+            log.warning("not ready", concern=concern, reason=reason)
 
     def ready(self, concern: str) -> None:
         """What was missing is there."""
         with self._lock:
-            self._missing.pop(concern, None)
+            was = self._missing.pop(concern, None)
+        if was is not None:
+            log.info("ready", concern=concern, was=was)
 
     def note(self, concern: str, reason: str | None) -> None:
         """How a concern stands: a reason, or nothing is missing."""

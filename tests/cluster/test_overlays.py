@@ -1,0 +1,53 @@
+"""What kubectl makes of the base and the overlays: no cluster is needed, only the programs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from felix_py.install import configuration
+from felix_py.lab.kubernetes import binaries
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+def objects(text: str) -> Objects:
+    found = [each for each in yaml.safe_load_all(text) if each]
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def kustomized(folder: Path) -> Objects:
+    command = [str(binaries.built() / "kubectl"), "kustomize", str(folder)]
+    return objects(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def test_the_one_file_has_the_objects_that_kustomize_makes_of_the_base() -> None:
+    assert kustomized(MANIFESTS / "base") == objects((MANIFESTS / "felix-py.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (MANIFESTS / "overlays").iterdir()))
+def test_the_config_map_of_every_overlay_can_be_installed(name: str) -> None:
+    made = kustomized(MANIFESTS / "overlays" / name)
+    data = made[("ConfigMap", "felix-py-config")]["data"]
+    assert configuration.parse(data, name).seeds
+    assert (("DaemonSet", "felix-py-etcd") in made) is (not name.startswith("existing"))
+
+
+def test_with_passwords_nobody_names_a_certificate() -> None:
+    made = kustomized(MANIFESTS / "overlays" / "existing-etcd-password")
+    readers = 0
+    for each in made.values():
+        for container in (
+            each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
+        ):
+            env = {one["name"]: one for one in container.get("env", ())}
+            if "FELIX_PY_DATASTORE_ENDPOINTS" in env:
+                readers += 1
+                assert env["FELIX_PY_DATASTORE_CERT_FILE"]["value"] == ""
+                assert "FELIX_PY_DATASTORE_USERNAME" in env
+    assert readers >= 5
