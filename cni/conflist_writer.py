@@ -27,6 +27,10 @@ ANNOUNCEMENT_SECONDS = 30.0
 """How long the first announcement is waited for, counted from in sync. Then the list is written all the
 same: pods of one node can talk, and a node that cannot reach its peers must not stay empty for that."""
 
+SETTLE_SECONDS = 5.0
+"""So long peers that may still come are waited for once another one has heard everything, or while none is
+known: at a cluster's first start the Nodes, which peers are made of, come one after the other."""
+
 POLL_SECONDS = 0.5
 KEEP_SECONDS = 5.0
 """How often it is looked whether the list is still as it should be."""
@@ -47,6 +51,7 @@ class ConflistWriter:
     problem: str | None = None
     """One sentence that somebody must act on."""
     _ready_since: float | None = field(default=None, init=False)
+    _settling_since: float | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until asked to stop. Without a folder there is nothing to do."""
@@ -106,11 +111,23 @@ class ConflistWriter:
             self._ready_since = now
         if self.bgp_status is None:
             return None
-        reason = announced.missing(self.bgp_status())
+        reason = self._announcement(now)
         if reason is not None and now - self._ready_since >= ANNOUNCEMENT_SECONDS:
             log.warning("conflist is written before the first announcement", why=reason)
             return None
         return reason
+
+    def _announcement(self, now: float) -> str | None:
+        """What the first announcement waits for."""
+        assert self.bgp_status is not None
+        status = self.bgp_status()
+        missing = announced.missing(status)
+        if missing is not None:
+            self._settling_since = None
+            return missing
+        if self._settling_since is None:
+            self._settling_since = now
+        return announced.incomplete(status) if now - self._settling_since < SETTLE_SECONDS else None
 
     def _present(self) -> frozenset[str]:
         """Which reference plugins the runtime could execute."""

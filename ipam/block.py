@@ -93,10 +93,9 @@ def assign_automatically(
 def assign_ordinal(block: Block, ordinal: int, holder: Attribute) -> Block:
     """Give this very ordinal, reserved or not. Raises AddressTaken."""
     if block.allocations[ordinal] is not None:
-        owner = holder_of(block, ordinal)
-        name = owner.handle_id if owner else None
+        holder_now = _named(holder_of(block, ordinal))
         raise AddressTaken(
-            f"{address_at(block, ordinal)} is held by handle {name!r}; ask for another address"
+            f"{address_at(block, ordinal)} is held by {holder_now}; ask for another address"
         )
     return _allocated(block, [ordinal], holder)
 
@@ -227,3 +226,11 @@ def _check(block: Block, give: Give) -> None:
     handle = owner.handle_id if owner else None
     if give.handle_id is not None and handle != give.handle_id:
         raise NotYours(f"{address} is held by handle {handle!r}, not by {give.handle_id!r}")
+
+
+def _named(owner: Attribute | None) -> str:
+    """A holder, for people."""
+    if owner is None:
+        return "nobody who is named"
+    namespace, pod = owner.secondary.get("namespace"), owner.secondary.get("pod")
+    return f"pod {namespace}/{pod}" if namespace and pod else f"handle {owner.handle_id!r}"

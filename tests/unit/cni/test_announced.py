@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cni.announced import missing
+from cni.announced import incomplete, missing
 
 
 def _status(*sessions: dict[str, Any], in_sync: bool = True, problem: str = "") -> dict[str, Any]:
@@ -27,7 +27,7 @@ def _session(peer: str, state: str = "up", *, told: bool = True) -> dict[str, An
         _status(_session("192.0.2.1"), _session("192.0.2.2", "down", told=False)),
     ],
 )
-def test_it_is_out_when_every_peer_that_is_up_heard_it_or_there_is_none(
+def test_nothing_is_missing_when_every_peer_that_is_up_heard_it_or_there_is_none(
     status: dict[str, Any],
 ) -> None:
     assert missing(status) is None
@@ -46,3 +46,10 @@ def test_it_is_out_when_every_peer_that_is_up_heard_it_or_there_is_none(
 )
 def test_what_it_waits_for_is_said(status: dict[str, Any] | None, waits_for: str) -> None:
     assert waits_for in str(missing(status))
+
+
+def test_what_may_still_come_is_said() -> None:
+    up, down = _session("192.0.2.1"), _session("192.0.2.2", "down")
+    assert incomplete(_status(up)) is None
+    assert incomplete(_status()) == "no peer is known yet"
+    assert incomplete(_status(up, down)) == "the session with 192.0.2.2 is not up yet"

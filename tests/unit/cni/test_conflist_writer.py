@@ -10,13 +10,17 @@ import pytest
 import structlog
 
 from cni.conflist import CONFLIST_NAME
-from cni.conflist_writer import ANNOUNCEMENT_SECONDS, ConflistWriter
+from cni.conflist_writer import ANNOUNCEMENT_SECONDS, SETTLE_SECONDS, ConflistWriter
 from cni.settings import CniSettings
 from felix_py.runtime.clock import FakeClock
 
 OTHERS = '{"cniVersion": "1.0.0", "name": "x", "plugins": [{"type": "flannel"}]}'
 SILENT: dict[str, Any] = {"store": {"inSync": True}, "sessions": [{"peer": "p", "state": "down"}]}
-ANNOUNCED: dict[str, Any] = {"store": {"inSync": True}, "sessions": []}
+ANNOUNCED: dict[str, Any] = {
+    "store": {"inSync": True},
+    "sessions": [{"peer": "p", "state": "up", "announcedAll": True}],
+}
+ALONE: dict[str, Any] = {"store": {"inSync": True}, "sessions": []}
 
 
 @dataclass
@@ -84,6 +88,32 @@ def test_the_announcement_is_waited_for_so_long_counted_from_in_sync(node: Node)
     node.clock.advance(1)
     assert server.step()
     assert node.plugins == ["felix-py"]
+
+
+def test_a_node_without_any_peer_must_have_been_so_for_a_while(node: Node) -> None:
+    server = node.server()
+    node.bgp = ALONE
+    assert not server.step()
+    assert server.report()["state"] == "waiting: no peer is known yet"
+    node.clock.advance(SETTLE_SECONDS - 1)
+    node.bgp = SILENT
+    assert not server.step()
+    node.bgp = ALONE
+    assert not server.step()
+    node.clock.advance(SETTLE_SECONDS - 1)
+    assert not server.step()
+    node.clock.advance(1)
+    assert server.step()
+
+
+def test_peers_that_may_still_come_are_waited_for_a_while(node: Node) -> None:
+    server = node.server()
+    down = {"peer": "q", "state": "down"}
+    node.bgp = {**ANNOUNCED, "sessions": [*ANNOUNCED["sessions"], down]}
+    assert not server.step()
+    assert server.report()["state"] == "waiting: the session with q is not up yet"
+    node.clock.advance(SETTLE_SECONDS)
+    assert server.step()
 
 
 def test_without_bgp_there_is_no_announcement_to_wait_for(node: Node) -> None:

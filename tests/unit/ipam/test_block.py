@@ -76,6 +76,10 @@ def test_a_held_ordinal_is_refused_with_its_holders_name() -> None:
     block = blocks.assign_ordinal(fresh(), 4, held_by("a"))
     with pytest.raises(AddressTaken, match=r"10\.244\.0\.76 is held by handle 'a'"):
         blocks.assign_ordinal(block, 4, held_by("b"))
+    pod = replace(held_by("a"), secondary={"namespace": "shop", "pod": "web-1"})
+    block = blocks.assign_ordinal(fresh(), 4, pod)
+    with pytest.raises(AddressTaken, match="is held by pod shop/web-1"):
+        blocks.assign_ordinal(block, 4, held_by("b"))
 
 
 def test_a_release_for_another_handle_or_an_old_lease_changes_nothing() -> None:
