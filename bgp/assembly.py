@@ -35,7 +35,7 @@ from felix_py.datastore.calc.reachability import Backend
 from felix_py.datastore.changes import Change, StoreState, StoreStateKey, SyncMailbox
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
-from felix_py.datastore.keys import Key
+from felix_py.datastore.keys import Key, StatusKey
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.refill import Refill
 from felix_py.datastore.status_board import StatusBoard
@@ -63,7 +63,7 @@ def assemble(
     events = RingingStream[Event](bell, MAX_EVENTS)
     hints, history = Hints(), History(run_dir, DAEMON)
     client, rib = RelayClient(f"{run_dir}/bgp/relay.sock", events), RibIn()
-    publisher = Publisher(StatusBoard(store, me, DAEMON))
+    publisher = Publisher(StatusBoard(store, StatusKey(me, DAEMON)))
     identity = Identity.of_this_process(DAEMON, me, clock.wall())
     routing = _routing(settings, rib, kernel, hints)
     reporting = Reporting(

@@ -30,7 +30,7 @@ from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
 from felix_py.datastore.history import History
-from felix_py.datastore.keys import SessionKey
+from felix_py.datastore.keys import SessionKey, StatusKey
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.syncer import Syncer
@@ -127,7 +127,7 @@ def assemble(
         clock=clock,
         mtus=NodeMtu(settings.cni.mtu, settings.node.state_dir),
     )
-    board = StatusBoard(store, node, DAEMON)
+    board = StatusBoard(store, StatusKey(node, DAEMON))
     reporter = Reporter(attachments, mailbox, allocator.status, board.publish, run_dir, health)
     bgp_status = partial(status_file.read_running, run_dir, "bgp")
     bgp = bgp_status if settings.node.backend == "bgp" else None

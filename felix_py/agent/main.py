@@ -32,6 +32,7 @@ from felix_py.datastore.compactor import Compactor
 from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.history import History
+from felix_py.datastore.keys import StatusKey
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
 from felix_py.datastore.status_document import Identity
@@ -111,7 +112,7 @@ def _assemble(
     qos_table = (FAMILY, QOS_TABLE)
     nft_reader = NftReader(mailbox.wake, frozenset({qos_table}))
     history = History(run_dir, status.DAEMON)
-    reporter = Reporter(store, me, StatusBoard(store, me, status.DAEMON), clock)
+    reporter = Reporter(store, me, StatusBoard(store, StatusKey(me, status.DAEMON)), clock)
     tunnel_links = resources.enter_context(NetlinkTunnelLinks())
     packets = _filter(nft_reader, resources)
     tunnels = TunnelManager(tunnel_links, lambda: kernel.read_settings("all").rp_filter or 0)

@@ -22,6 +22,7 @@ NARROW: dict[Kind, tuple[str, ...]] = {
     Kind.BGP_PEER: ("NAME", "PEERIP", "NODE", "ASN"),
     Kind.FELIX_CONFIGURATION: ("NAME",),
     Kind.NODE: ("NAME",),
+    Kind.PROFILE: ("NAME",),
     Kind.WORKLOAD_ENDPOINT: ("NAMESPACE", "WORKLOAD", "NODE", "NETWORKS", "INTERFACE"),
     Kind.CLUSTER_INFORMATION: ("NAME", "GUID", "READY"),
 }

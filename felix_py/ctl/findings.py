@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+CONTROLLERS = "kube-controllers"
+"""The cluster's own process, where there is Kubernetes."""
 DAEMONS = ("felix", "bgp", "cni")
 """The daemons of a node, in the order in which they are shown."""
 
@@ -41,8 +43,21 @@ def problems(daemon: str, document: Mapping[str, Any] | None, *, running: bool) 
     found += [f"{daemon}: {text}" for text in texts(document.get("warnings"))]
     for entry in mappings(document.get("invalid")):
         found.append(f"{entry.get('key')}: {entry.get('reason')}; it counts as absent")
-    specific = {"felix": _felix, "bgp": _bgp}.get(daemon)
+    specific = {"felix": _felix, "bgp": _bgp, CONTROLLERS: _controllers}.get(daemon)
     return found + ([] if specific is None else specific(document))
+
+
+def _controllers(document: Mapping[str, Any]) -> list[str]:
+    found = [
+        f"NetworkPolicy {name} is not enforced: it has no effect"
+        for name in texts(document.get("networkPolicies"))
+    ]
+    missing = mapping(document.get("missing"))
+    found += [
+        f"node {name} is gone from Kubernetes; what it holds is given back after its grace"
+        for name in texts(missing.get("nodes"))
+    ]
+    return found
 
 
 def _felix(document: Mapping[str, Any]) -> list[str]:

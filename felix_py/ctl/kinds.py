@@ -98,6 +98,7 @@ KINDS: tuple[KindInfo, ...] = (
         "bgp ipv4VXLANTunnelAddr vxlanTunnelMACAddr ipv6VXLANTunnelAddr vxlanTunnelMACAddrV6 "
         "orchRefs wireguard addresses interfaces",
     ),
+    _info(Kind.PROFILE, "pro", "ingress egress labelsToApply"),
     _info(
         Kind.WORKLOAD_ENDPOINT,
         "wep weps endpoint endpoints",

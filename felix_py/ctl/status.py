@@ -8,9 +8,10 @@ from typing import Any
 
 from felix_py.ctl import output
 from felix_py.ctl.connection import Session
-from felix_py.ctl.findings import DAEMONS, mapping, mappings, problems, state_of
+from felix_py.ctl.findings import CONTROLLERS, DAEMONS, mapping, mappings, problems, state_of
 from felix_py.datastore.codec import decode
-from felix_py.datastore.keys import OWN_NODES, StatusKey, parse
+from felix_py.datastore.errors import StoreAway, StoreRefused
+from felix_py.datastore.keys import OWN_NODES, ControllersKey, StatusKey, parse
 from felix_py.datastore.model import DaemonStatus
 from felix_py.runtime import status_file
 
@@ -58,14 +59,35 @@ def status(session: Session, form: output.PlainForm, *, fleet: bool) -> bool:
     """Show it; True when nothing is wrong."""
     nodes = _fleet(session) if fleet else [_here(session)]
     found = {node.node: node.problems() for node in nodes}
+    if cluster := _controllers(session, nodes):
+        found["cluster"] = cluster
     if form is output.PlainForm.JSON:
         document: Any = [node.as_json() for node in nodes]
-        print(output.json_text(document if fleet else document[0]), end="")
+        print(output.json_text(document if fleet else {**document[0], "cluster": cluster}), end="")
     elif fleet:
         _show_fleet(nodes, found)
     else:
-        _show_node(nodes[0], found[nodes[0].node])
+        _show_node(nodes[0], [*found[nodes[0].node], *cluster])
     return bool(nodes) and not any(found.values())
+
+
+def _controllers(session: Session, nodes: Sequence[NodeStatus]) -> list[str]:
+    """What the controllers of a Kubernetes say is wrong; nothing where there are none.
+
+    Not asked where the daemons say that etcd is away: status must work then, and at once.
+    """
+    stores = [mapping(doc.get("store")) for node in nodes for doc in node.documents.values()]
+    if not any(store.get("connected", True) for store in stores):
+        return []
+    key = ControllersKey()
+    try:
+        with session.store() as store:
+            item = store.get(key.path)
+    except (StoreAway, StoreRefused):
+        return []
+    value = None if item is None else decode(key, item.value)
+    document = value.document if isinstance(value, DaemonStatus) else None
+    return [] if document is None else problems(CONTROLLERS, document, running=True)
 
 
 def _here(session: Session) -> NodeStatus:

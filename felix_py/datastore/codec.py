@@ -25,6 +25,7 @@ from felix_py.datastore.codec_json import dumps, loads
 from felix_py.datastore.keys import (
     AffinityKey,
     BlockKey,
+    ControllersKey,
     HandleKey,
     IPAMConfigKey,
     Key,
@@ -106,7 +107,7 @@ def _encode_session(session: Session) -> bytes:
     return dumps({"machineId": session.machine_id, "nonce": session.nonce})
 
 
-def _decode_status(key: StatusKey, raw: bytes) -> DaemonStatus:
+def _decode_status(key: StatusKey | ControllersKey, raw: bytes) -> DaemonStatus:
     del key
     document = loads(raw, _STATUS)
     return DaemonStatus(document)
@@ -124,6 +125,7 @@ _RESOURCES: dict[Kind, Callable[[ResourceKey, bytes], Value]] = {
     Kind.IP_POOL: codec_resources.decode_pool,
     Kind.IP_RESERVATION: codec_resources.decode_reservation,
     Kind.NODE: codec_resources.decode_node,
+    Kind.PROFILE: codec_resources.decode_profile,
     Kind.WORKLOAD_ENDPOINT: codec_endpoint.decode_endpoint,
 }
 _OTHERS: dict[type, Callable[[Any, bytes], Value]] = {
@@ -133,6 +135,7 @@ _OTHERS: dict[type, Callable[[Any, bytes], Value]] = {
     IPAMConfigKey: codec_ipam.decode_config,
     SessionKey: _decode_session,
     StatusKey: _decode_status,
+    ControllersKey: _decode_status,
 }
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Block: codec_ipam.encode_block,

@@ -27,6 +27,7 @@ KIND_NAMES = {
     Kind.IP_POOL: "IPPool",
     Kind.IP_RESERVATION: "IPReservation",
     Kind.NODE: "Node",
+    Kind.PROFILE: "Profile",
     Kind.WORKLOAD_ENDPOINT: "WorkloadEndpoint",
 }
 
@@ -38,7 +39,7 @@ _ORDER = (
     *("vxlanTunnelMACAddrV6", "orchRefs", "wireguard", "addresses", "interfaces"),
     *("orchestrator", "workload", "node", "containerID", "pod", "endpoint", "serviceAccountName"),
     *("ipNetworks", "ipNATs", "ipv4Gateway", "ipv6Gateway", "profiles", "interfaceName", "mac"),
-    "ports",
+    *("ports", "ingress", "egress", "labelsToApply"),
 )
 _PLACE = {name: place for place, name in enumerate(_ORDER)}
 _DOCUMENT = msgspec.json.Decoder(dict[str, Any])

@@ -25,6 +25,7 @@ from felix_py.datastore.model import (
     Metadata,
     Node,
     PoolUse,
+    Profile,
 )
 
 Spec = TypeVar("Spec")
@@ -50,6 +51,10 @@ class Resource(msgspec.Struct, Generic[Spec]):
     metadata: _Metadata | None = None
     spec: Spec | None = None
     status: dict[str, Any] | None = None
+
+
+class _Profile(msgspec.Struct, rename="camel"):
+    labels_to_apply: dict[str, str] | None = None
 
 
 class _Pool(msgspec.Struct, rename="camel"):
@@ -94,6 +99,7 @@ class _Node(msgspec.Struct):
 
 
 _POOL = msgspec.json.Decoder(Resource[_Pool])
+_PROFILE = msgspec.json.Decoder(Resource[_Profile])
 _RESERVATION = msgspec.json.Decoder(Resource[_Reservation])
 _CLUSTER = msgspec.json.Decoder(Resource[_Cluster])
 _NODE = msgspec.json.Decoder(Resource[_Node])
@@ -168,6 +174,12 @@ def decode_reservation(key: ResourceKey, raw: bytes) -> IPReservation:
         fields.network(f"spec.reservedCIDRs[{n}]", text) for n, text in enumerate(texts)
     )
     return IPReservation(metadata(key, wire), reserved)
+
+
+def decode_profile(key: ResourceKey, raw: bytes) -> Profile:
+    """A profile; its rules are not read. Raises BadField."""
+    wire = loads(raw, _PROFILE)
+    return Profile(metadata(key, wire), (wire.spec.labels_to_apply if wire.spec else None) or {})
 
 
 def decode_cluster(key: ResourceKey, raw: bytes) -> ClusterInformation:

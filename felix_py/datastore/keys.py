@@ -116,7 +116,26 @@ class StatusKey:
         return f"{OWN_NODES}{self.node}/status/{self.daemon}"
 
 
-Key = ResourceKey | BlockKey | AffinityKey | HandleKey | IPAMConfigKey | SessionKey | StatusKey
+@dataclass(frozen=True, slots=True)
+class ControllersKey:
+    """Our own: what the controllers' leader last said."""
+
+    @property
+    def path(self) -> str:
+        """The key's text in etcd."""
+        return f"{OWN}controllers/status"
+
+
+Key = (
+    ResourceKey
+    | BlockKey
+    | AffinityKey
+    | HandleKey
+    | IPAMConfigKey
+    | SessionKey
+    | StatusKey
+    | ControllersKey
+)
 
 
 def kind_prefix(kind: Kind, namespace: str = "") -> str:
@@ -148,6 +167,8 @@ def parse(path: str) -> Key | None:
         return HandleKey(HandleId(name)) if name and "/" not in name else None
     if path == IPAMConfigKey().path:
         return IPAMConfigKey()
+    if path == ControllersKey().path:
+        return ControllersKey()
     return _own(path.removeprefix(OWN_NODES)) if path.startswith(OWN_NODES) else None
 
 

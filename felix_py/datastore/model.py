@@ -46,6 +46,7 @@ class Kind(StrEnum):
     IP_POOL = "ippools"
     IP_RESERVATION = "ipreservations"
     NODE = "nodes"
+    PROFILE = "profiles"
     WORKLOAD_ENDPOINT = "workloadendpoints"
 
 
@@ -126,6 +127,14 @@ class IPPool:
     def name(self) -> PoolName:
         """The pool's name; pools are tried in the order of their names."""
         return PoolName(self.meta.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What endpoints that name it inherit; of its rules nothing is kept here."""
+
+    meta: Metadata
+    labels_to_apply: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

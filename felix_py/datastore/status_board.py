@@ -11,8 +11,8 @@ import structlog
 from felix_py.datastore.codec import encode
 from felix_py.datastore.errors import StoreAway, StoreRefused
 from felix_py.datastore.identity import CLUSTER
-from felix_py.datastore.keys import StatusKey
-from felix_py.datastore.model import DaemonStatus, NodeName
+from felix_py.datastore.keys import ControllersKey, StatusKey
+from felix_py.datastore.model import DaemonStatus
 from felix_py.datastore.store import ModRevisionIs, Put, Store, Transaction
 
 INTERVAL_SECONDS = 5.0
@@ -26,9 +26,9 @@ log = structlog.get_logger(__name__)
 class StatusBoard:
     """Publishes the newest document, only when it changed. Called from one thread, often."""
 
-    def __init__(self, store: Store, node: NodeName, daemon: str) -> None:
+    def __init__(self, store: Store, key: StatusKey | ControllersKey) -> None:
         self._store = store
-        self._key = StatusKey(node, daemon).path
+        self._key = key.path
         self._published: str | None = None
         self._tried_at = float("-inf")
         self._seen: tuple[int, int] | None = None

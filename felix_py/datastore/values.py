@@ -15,6 +15,7 @@ from felix_py.datastore.model import (
     IPPool,
     IPReservation,
     Node,
+    Profile,
     Session,
     WorkloadEndpoint,
 )
@@ -25,6 +26,7 @@ Value = (
     | IPReservation
     | ClusterInformation
     | Node
+    | Profile
     | BGPConfiguration
     | BGPPeer
     | FelixConfiguration

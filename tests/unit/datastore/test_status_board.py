@@ -33,7 +33,7 @@ def published(store: MemoryStore) -> object:
 
 
 def test_only_changes_are_written(store: MemoryStore) -> None:
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     board.publish({"a": 1, "b": 2})
     board.publish({"b": 2, "a": 1})
     assert store.revision == 3
@@ -42,7 +42,7 @@ def test_only_changes_are_written(store: MemoryStore) -> None:
 
 
 def test_an_absent_store_is_tried_again(store: MemoryStore) -> None:
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     store.faults.away = True
     board.publish({"a": 1})
     store.faults.away = False
@@ -55,20 +55,20 @@ def test_an_absent_store_is_tried_again(store: MemoryStore) -> None:
 
 def test_writes_keep_their_distance(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status_board, "INTERVAL_SECONDS", 60.0)
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     for number in range(10):
         board.publish({"a": number})
     assert published(store) == {"a": 0}
 
 
 def test_a_document_that_is_too_long_is_left_out(store: MemoryStore) -> None:
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     board.publish({"a": "x" * status_board.MAX_STATUS_BYTES})
     assert published(store) is None
 
 
 def test_a_revision_that_rose_is_no_news(store: MemoryStore) -> None:
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     board.publish({"store": {"inSync": True, "revision": 5}})
     written = store.revision
     board.publish({"store": {"inSync": True, "revision": 6}})
@@ -77,7 +77,7 @@ def test_a_revision_that_rose_is_no_news(store: MemoryStore) -> None:
 
 
 def test_a_store_that_is_not_trusted_is_not_written_to(store: MemoryStore) -> None:
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     fine = {"store": {"inSync": True, "connected": True, "frozen": None}}
     board.publish({"store": {"inSync": False, "connected": True, "frozen": None}})
     board.publish({"store": {"inSync": True, "connected": False, "frozen": None}})
@@ -93,7 +93,7 @@ def test_a_store_that_is_not_trusted_is_not_written_to(store: MemoryStore) -> No
 
 
 def test_a_store_that_was_replaced_under_a_write_is_not_written_to(store: MemoryStore) -> None:
-    board = StatusBoard(store, NodeName("n"), "bgp")
+    board = StatusBoard(store, StatusKey(NodeName("n"), "bgp"))
     board.publish({"a": 1})
     store.wipe()
     board.publish({"a": 2})

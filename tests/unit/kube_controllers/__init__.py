@@ -1,0 +1,1 @@
+"""The controllers on an API server and a store in memory."""
