@@ -26,8 +26,12 @@ ADDRESSES = PREFIX + "ipAddrs"
 MAC = PREFIX + "hwAddr"
 FAMILIES = PREFIX + "ipFamilies"
 SOURCES = PREFIX + "allowedSourcePrefixes"
-PAST_IPAM = PREFIX + "ipAddrsNoIpam"
-FLOATING = PREFIX + "floatingIPs"
+UNSERVED = {
+    PREFIX
+    + "ipAddrsNoIpam": "addresses past IPAM are not enabled (feature_control.ip_addrs_no_ipam)",
+    PREFIX + "floatingIPs": "floating addresses are not enabled (feature_control.floating_ips)",
+}
+"""What a pod may not ask for, and why: refused, or it would get another network than it wants."""
 
 FAMILY_NAMES = {"IPv4": 4, "IPv6": 6}
 
@@ -64,15 +68,12 @@ _LIST = msgspec.json.Decoder(list[str])
 class Wishes:
     """What is asked for. pools: by family; empty or absent: nothing is asked for.
 
-    past_ipam: the addresses are to be had without asking IPAM.
-
     sources: prefixes that the pod may send from besides its own addresses.
     qos: Calico's qosControls; slips: annotations about limits that cannot be meant and count as absent.
     """
 
     pools: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     addresses: tuple[IPAddress, ...] = ()
-    past_ipam: bool = False
     mac: str | None = None
     families: tuple[int, ...] = ()
     sources: tuple[str, ...] = ()
@@ -82,11 +83,9 @@ class Wishes:
 
 def wishes_of(pod: Mapping[str, str], namespace: Mapping[str, str]) -> Wishes:
     """The wishes. Raises BadAnnotation or UnsupportedField that name the annotation."""
-    if _texts_at(FLOATING, pod):
-        raise UnsupportedField(f"annotation {FLOATING}: floating addresses are not served")
-    given, past = (_addresses(name, pod) for name in (ADDRESSES, PAST_IPAM))
-    if given and past:
-        raise BadAnnotation(f"annotations {ADDRESSES} and {PAST_IPAM}: a pod has one of the two")
+    for name, why in UNSERVED.items():
+        if name in pod and _texts(name, pod[name]):
+            raise UnsupportedField(f"annotation {name}: {why}")
     qos, slips = _qos(pod)
     return Wishes(
         pools={
@@ -94,8 +93,7 @@ def wishes_of(pod: Mapping[str, str], namespace: Mapping[str, str]) -> Wishes:
             for family, name in POOLS.items()
             if (named := _texts_at(name, pod) or _texts_at(name, namespace))
         },
-        addresses=given or past,
-        past_ipam=bool(past),
+        addresses=_addresses(_texts_at(ADDRESSES, pod)),
         mac=_mac(pod.get(MAC, "")),
         families=_families(_texts_at(FAMILIES, pod)),
         sources=_sources(_texts_at(SOURCES, pod)),
@@ -121,17 +119,19 @@ def _texts(name: str, value: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _addresses(name: str, annotations: Mapping[str, str]) -> tuple[IPAddress, ...]:
+def _addresses(texts: tuple[str, ...]) -> tuple[IPAddress, ...]:
     found: dict[int, IPAddress] = {}
-    for text in _texts_at(name, annotations):
+    for text in texts:
         try:
             address = ip_address(text)
         except ValueError:
-            raise BadAnnotation(f"annotation {name}: {text[:80]!r} is not an IP address") from None
+            raise BadAnnotation(
+                f"annotation {ADDRESSES}: {text[:80]!r} is not an IP address"
+            ) from None
         if found.setdefault(address.version, address) != address:
             first = found[address.version]
             raise BadAnnotation(
-                f"annotation {name}: {first} and {address}; a pod gets one per family"
+                f"annotation {ADDRESSES}: {first} and {address}; a pod gets one per family"
             )
     return tuple(found[version] for version in sorted(found))
 

@@ -23,6 +23,7 @@ from felix_py.datastore.errors import (
     StoreRefused,
     StoreWentBack,
 )
+from felix_py.datastore.etcd_hints import advised
 from felix_py.datastore.etcd_protobuf import Message, rpc
 from felix_py.datastore.settings import DatastoreSettings
 
@@ -180,7 +181,7 @@ def meaning(error: grpc.RpcError) -> Exception:
     """A gRPC error as one of the port's; etcd tells some apart by text alone."""
     code, text = error.code(), str(error.details())
     if code in _GONE or "too many requests" in text:
-        return StoreAway(f"{code.name.lower()}: {text}")
+        return StoreAway(f"{code.name.lower()}: {advised(text)}")
     if code is grpc.StatusCode.OUT_OF_RANGE:
         if "compacted" in text:
             return RevisionCompacted(text)

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -53,7 +52,7 @@ ABOUT = "felix-py-cleanup: removes what is ours from this node when the last pod
 PERIOD_SECONDS = 2.0
 HEALTH_PORT = 9095
 CONCERN = "cleanup"
-ETCD_DIR = Path("/var/lib/felix-py-etcd")
+ETCD_DIR, SNAPSHOTS = Path("/var/lib/felix-py-etcd"), "snapshots"
 MAX_NAMED = 5
 END_SECONDS = 8.0
 NO_ETCD = "http://127.0.0.1:1"
@@ -206,14 +205,15 @@ def clean_files(settings: Settings) -> None:
     uninstall(settings.cni)
     for place in (Path(settings.node.run_dir), Path(settings.node.state_dir)):
         _empty(place)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(ETCD_DIR / "data")
+    _empty(ETCD_DIR, but=SNAPSHOTS)
 
 
-def _empty(place: Path) -> None:
+def _empty(place: Path, but: str = "") -> None:
     if not place.is_dir():
         return
     for path in place.iterdir():
+        if path.name == but:
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -16,7 +16,6 @@ from felix_py.datastore.keys import (
     HOSTS,
     OWN,
     OWN_NODES,
-    RESOURCES,
     kind_prefix,
 )
 from felix_py.datastore.model import Kind
@@ -49,7 +48,7 @@ ROLES: Mapping[str, tuple[Grant, ...]] = {
         *READ_ALL,
         *_IPAM,
         *_OF_NODES,
-        Grant(f"{RESOURCES}profiles/", write=True),
+        Grant(kind_prefix(Kind.PROFILE), write=True),
         Grant(CONTROLLERS_OWN, write=True),
     ),
 }
