@@ -132,12 +132,14 @@ def assemble(
     bgp_status = partial(status_file.read_running, run_dir, "bgp")
     bgp = bgp_status if settings.node.backend == "bgp" else None
     writer = ConflistWriter(
-        settings.cni, reporter.why_not, bgp, clock, shapes=settings.kubernetes.enabled
+        settings.cni, reporter.why_not_at_first, bgp, clock, shapes=settings.kubernetes.enabled
     )
     reporter.concerns.append(writer)
     supervisor = Supervisor()
     pods = _known_pods(settings.kubernetes, node, supervisor, resources)
-    reporter.concerns += [] if pods is None else [pods]
+    if pods is not None:
+        reporter.concerns.append(pods)
+        reporter.kubernetes = pods.why_not
     service = Service(attachments, reporter.why_not, pods)
     server = Server(settings.socket_path, service)
     resources.callback(server.close)

@@ -111,6 +111,16 @@ class KnownPods:
         told = "" if away is None else f"API server: {away.why}; pods that are known still start"
         return [*([told] if told else []), *self._events.troubles()]
 
+    def why_not(self) -> str | None:
+        """Why this node does not know its pods at all: never listed. Later outages are no reason."""
+        with self._lock:
+            states = [self._states.get(kind) for kind in _WATCHED]
+        for kind, state in zip(_WATCHED, states, strict=True):
+            if state is None or not state.in_sync:
+                why = "" if state is None or not state.why else f": {state.why}"
+                return f"Kubernetes' {kind.value} were not listed yet{why}"
+        return None
+
     def _pod(self, asked: Asked) -> Pod:
         ref = Ref(Resource.PODS, asked.name, asked.namespace)
         known = self._known.get(ref)

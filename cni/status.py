@@ -87,6 +87,8 @@ class Reporter:
     run_dir: str
     health: Health
     concerns: list[Concern] = field(default_factory=list)
+    kubernetes: Callable[[], str | None] = lambda: None
+    """Why pods are not known; None: they are, or there is no Kubernetes."""
     fence_problem: str | None = NOT_READ
     _identity: Identity = field(init=False)
     _written: dict[str, object] = field(default_factory=dict, init=False)
@@ -126,6 +128,10 @@ class Reporter:
             return 'etcd is away; ADD is answered with "try again later"'
         return None
 
+    def why_not_at_first(self) -> str | None:
+        """Why the runtime should not be told of the network yet; None: it may."""
+        return self.why_not() or self.kubernetes()
+
     def document(self) -> dict[str, object]:
         """Everything that people and felixctl look at."""
         state = self.mailbox.store_state
@@ -152,6 +158,7 @@ class Reporter:
         trouble = self.mailbox.store_state.trouble
         self.health.note(CONCERN, trouble)
         self.health.note(DAEMON, None if trouble else self.why_not())
+        self.health.note("kubernetes", self.kubernetes())
 
 
 def _for_everybody(document: Mapping[str, object]) -> dict[str, object]:

@@ -145,6 +145,17 @@ def test_a_broken_watch_is_named_and_is_no_fault_while_it_works(world: World) ->
     assert "connection refused" in warning
 
 
+def test_a_node_is_not_ready_before_its_pods_were_listed_once(world: World) -> None:
+    assert world.pods.why_not() == "Kubernetes' pods were not listed yet"
+    refused = ReflectorState(Resource.PODS, why="pods is forbidden")
+    world.pods.put(Resource.PODS, refused)
+    assert world.pods.why_not() == "Kubernetes' pods were not listed yet: pods is forbidden"
+    for kind in (Resource.PODS, Resource.NAMESPACES):
+        assert world.pods.why_not() is not None
+        world.pods.put(kind, ReflectorState(kind, in_sync=True, connected=False, why="away"))
+    assert world.pods.why_not() is None
+
+
 def test_whoever_asks_for_the_impossible_gets_an_event(world: World) -> None:
     world.remember()
     world.pods.complain(ADD, AddressTaken("10.244.0.9 is held by another handle"))

@@ -64,6 +64,11 @@ def test_the_node_is_ready_while_add_can_be_served(reporter: Reporter) -> None:
     reporter.note_fence(None)
     reporter.step()
     assert reporter.health.report().ready
+    reporter.kubernetes = lambda: "pods were not listed yet"
+    reporter.step()
+    assert reporter.health.report().why == {"kubernetes": "pods were not listed yet"}
+    assert (reporter.why_not(), reporter.why_not_at_first()) == (None, "pods were not listed yet")
+    reporter.kubernetes = lambda: None
     away = StoreState(
         in_sync=True, connected=False, frozen=None, revision=1, problem="no route to host"
     )
