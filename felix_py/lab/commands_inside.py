@@ -126,5 +126,10 @@ def register(app: typer.Typer) -> None:
     """Add the commands that have no group of their own."""
     app.command("exec")(execute)
     app.command("logs")(logs)
-    everything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    # Not interspersed: from the first word on nothing is ours, so that `exec POD -- CMD` keeps its `--`.
+    everything = {
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+    }
     app.command("kubectl", context_settings=everything, add_help_option=False)(kubectl)
