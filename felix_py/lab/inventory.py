@@ -19,6 +19,11 @@ from felix_py.lab.topology_file import parse
 
 FOUND_BY_COMMAND = (("relay", "bgp.relay"), ("relay", "bgp/relay"), ("exabgp", "exabgp"))
 """Programs that a node's keeper did not start itself, with what their command line holds."""
+FOUND_BY_NAME = {script: kind for kind, script in DAEMONS.items()} | {
+    "felix-kube-controllers": "kube-controllers",
+    "etcd": "etcd",
+}
+"""Programs in containers on a node's own network, by the name of the file that was started."""
 
 
 def topology_that_is_up(home: Home) -> Topology:
@@ -117,7 +122,12 @@ def pids(home: Home, topology: Topology, machine: str, kind: str) -> list[int]:
 
 def _kind(pid: int) -> str | None:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except (OSError, UnicodeDecodeError):
         return None
+    # A script is its interpreter's first argument.
+    for word in argv[:2]:
+        if (kind := FOUND_BY_NAME.get(Path(word).name)) is not None:
+            return kind
+    command = " ".join(argv)
     return next((kind for kind, part in FOUND_BY_COMMAND if part in command), None)

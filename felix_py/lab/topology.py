@@ -100,21 +100,23 @@ class ReflectorSpec(_Part, frozen=True):
 class KubernetesSpec(_Part, frozen=True):
     """A Kubernetes on the nodes: which of them has the control plane, and who makes the pods' network.
 
-    network: `daemons`, ours as programs of the machines, as in every lab; `none`, nobody, until a
-    manifest is applied. taint: pods keep off the control plane unless they tolerate it, as kubeadm has it.
+    network: `manifest`, our manifest with our images, as an administrator applies it; `daemons`, ours as
+    programs of the machines, as in every lab; `none`, nobody. taint: pods keep off the control plane
+    unless they tolerate it, as kubeadm has it. store: our etcd is the manifest's own or the lab's.
     """
 
     control_plane: str
     taint: bool = False
-    network: Literal["daemons", "none"] = "daemons"
+    network: Literal["manifest", "daemons", "none"] = "manifest"
     proxy: Literal["iptables", "nftables"] = "iptables"
     services: IPv4Network = IPv4Network("10.96.0.0/16")
     pods: int = 6
     """How many pods `up` starts to prove that it works."""
+    store: Literal["inside", "lab"] = "inside"
     images: tuple[str, ...] = ()
-    """Archives that every node has before its kubelet starts."""
+    """Archives that every node has before its kubelet starts; none: what `make image` made."""
     manifests: tuple[str, ...] = ()
-    """Files that are applied when the API server answers."""
+    """Files that are applied when the API server answers; none: manifests/felix-py.yaml."""
 
 
 class Topology(_Part, frozen=True):
@@ -153,14 +155,27 @@ class Topology(_Part, frozen=True):
         if self.kubernetes is None:
             raise LabError(f"{self.name} has no Kubernetes to which a manifest could be applied")
         changed = msgspec.structs.replace(
-            self.kubernetes, network="none", images=tuple(images), manifests=tuple(manifests)
+            self.kubernetes,
+            network="manifest" if manifests else "none",
+            images=tuple(images),
+            manifests=tuple(manifests),
         )
         return msgspec.structs.replace(self, kubernetes=changed)
 
     @property
     def has_network(self) -> bool:
         """Whether somebody makes the pods' network: our daemons, or a manifest."""
-        return self.daemons or bool(self.kubernetes and self.kubernetes.manifests)
+        return self.daemons or self.applied
+
+    @property
+    def applied(self) -> bool:
+        """Whether our manifest is applied to a Kubernetes."""
+        return self.kubernetes is not None and self.kubernetes.network == "manifest"
+
+    @property
+    def store_inside(self) -> bool:
+        """Whether our etcd is one that our manifest brought, and not the lab's."""
+        return self.applied and self.kubernetes is not None and self.kubernetes.store == "inside"
 
     @property
     def nodes(self) -> tuple[tuple[RackSpec, NodeSpec], ...]:

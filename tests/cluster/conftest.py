@@ -54,3 +54,8 @@ def cluster(clusters: Clusters) -> Cluster:
 def plain(clusters: Clusters) -> Cluster:
     """One subnet, and a router that knows no pod."""
     return clusters.get("cluster-plain")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one cluster together, and what needs none or another one last: each comes up once."""
+    items.sort(key=lambda item: not {"cluster", "proxied"} & set(getattr(item, "fixturenames", ())))

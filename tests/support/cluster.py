@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from felix_py.lab import inventory, namespaces
+from felix_py.lab.fabric import ETCD
 from felix_py.lab.kubernetes import cgroups
 from felix_py.lab.kubernetes.kubectl import Kubectl
 from felix_py.lab.topology import Topology
@@ -28,6 +29,11 @@ class Cluster:
     def topology(self) -> Topology:
         """What it looks like."""
         return inventory.topology_that_is_up(self.lab.home)
+
+    @property
+    def store(self) -> tuple[str, str]:
+        """The machine and the kind of the program that is our etcd."""
+        return (ETCD, ETCD)
 
     @property
     def kubectl(self) -> Kubectl:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,15 +32,21 @@ class Count:
 
 
 class Pinger:
-    """`ping` 100 times a second from a namespace to an address until it is stopped."""
+    """`ping` 100 times a second from a namespace to an address until it is stopped.
 
-    def __init__(self, netns: str, target: str, *, per_second: int = 100) -> None:
+    enter: the beginning of a command that makes the rest run there, where the namespace has no name.
+    """
+
+    def __init__(
+        self, netns: str, target: str, *, per_second: int = 100, enter: Sequence[str] = ()
+    ) -> None:
         self.what = f"{netns} to {target}"
+        there = enter or ("nsenter", f"--net=/run/netns/{netns}", "--")
         # Read through another description than ping writes through: they would share one position.
         self._lines = tempfile.NamedTemporaryFile(mode="w")  # noqa: SIM115
         interval = f"{1 / per_second:.3f}"
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", netns, "ping", "-n", "-i", interval, "-W", "5", target],
+            [*there, "ping", "-n", "-i", interval, "-W", "5", target],
             stdout=self._lines,
             stderr=subprocess.STDOUT,
         )

@@ -1,0 +1,149 @@
+"""Whatever is restarted or killed: pods' packets go on, and pods asked for meanwhile run afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from felix_py.lab import faults, inventory
+from felix_py.lab.kubernetes import inside, proof
+from felix_py.lab.kubernetes.proof import ClusterPod
+from tests.support.cluster import Cluster
+from tests.support.lab import eventually
+from tests.support.pinger import Pinger
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1500)]
+SECONDS = 400.0
+PODS = 6
+DAEMONS = ("felix", "bgp", "relay", "exabgp", "launcher", "cni")
+PROGRAMS = ("kubelet", "containerd", "kube-proxy")
+API_SECONDS = 60.0
+ETCD_SECONDS = 10.0
+PAST_EVERY_RESTART_SECONDS = 130.0
+"""Graceful restart keeps routes for 120 s: what only stood because of it would be gone by then."""
+
+
+@contextmanager
+def streams(cluster: Cluster) -> Iterator[list[Pinger]]:
+    """Pings between the racks and within one, both directions, and out, one hundred a second each."""
+    pods = proof.scale(cluster.kubectl, PODS, SECONDS)
+    by_node = {pod.node: pod for pod in pods}
+    ends = [by_node["node-a2"], by_node["node-b1"]]
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(Pinger(source.name, target, enter=enter(cluster, source)))
+            for source in ends
+            for target in targets(cluster, by_node, source)
+        ]
+
+
+def targets(cluster: Cluster, by_node: dict[str, ClusterPod], source: ClusterPod) -> Iterator[str]:
+    yield from (pod.address for pod in by_node.values() if pod != source)
+    yield from (str(rack.tor.outside) for rack in cluster.topology.racks)
+
+
+def enter(cluster: Cluster, pod: ClusterPod) -> Sequence[str]:
+    """How to start something in a pod's network that outlives its containers."""
+    found = inside.containers(cluster.kubectl, "-n", proof.NAMESPACE)
+    return inside.enter(cluster.lab.home, next(one for one in found if one.pod == pod.name))
+
+
+def lost(pingers: list[Pinger]) -> list[str]:
+    counts = [pinger.stop() for pinger in pingers]
+    assert all(count.sent > 1000 for count in counts)
+    return [str(count) for count in counts if count.missing or count.duplicates]
+
+
+def kill(cluster: Cluster, machine: str, kind: str) -> None:
+    """kill -9, and wait until it runs again."""
+    home, topology = cluster.lab.home, cluster.topology
+    before = faults.process(home, topology, machine, kind, hold=False)
+
+    def back() -> bool:
+        now = inventory.pids(home, topology, machine, kind)
+        gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
+        return gone and bool(now) and not set(now) & set(before)
+
+    assert eventually(back, 60), f"{kind} of {machine} is not back"
+
+
+@contextmanager
+def held(cluster: Cluster, machine: str, kind: str) -> Iterator[None]:
+    """Meanwhile a program of a machine is down."""
+    cluster.lab.felix_lab("fail", "process", machine, kind, "--hold")
+    try:
+        yield
+    finally:
+        cluster.lab.felix_lab("heal", seconds=SECONDS)
+
+
+def one_more(cluster: Cluster, name: str) -> None:
+    """Ask for one more pod, which nobody waits for yet, on the other rack's node."""
+    cluster.kubectl.run(
+        *("run", name, "-n", proof.NAMESPACE, "--labels=app=more", "--image-pull-policy=Never"),
+        *("--image=docker.io/felix-py/busybox:1", f"--overrides={OVERRIDES}", "--"),
+        *("httpd", "-f", "-p", "8080", "-h", "/www"),
+    )
+
+
+OVERRIDES = '{"spec":{"terminationGracePeriodSeconds":0,"nodeSelector":{"kubernetes.io/hostname":"node-b1"}}}'
+
+
+def all_run(cluster: Cluster) -> bool:
+    """Whether the pods that were asked for run and are reached from the other rack."""
+    found = cluster.kubectl.get("pods", "-n", proof.NAMESPACE, "-l", "app=more")
+    addresses = [pod["status"].get("podIP", "") for pod in found]
+    return bool(addresses) and all(map(partial(reached, cluster), addresses))
+
+
+def reached(cluster: Cluster, address: str) -> bool:
+    if not address:
+        return False
+    asker = next(pod for pod in proof.answering_pods(cluster.kubectl) if pod.node == "node-a2")
+    return proof.fetch(cluster.kubectl, asker.name, address)[0] != ""
+
+
+@pytest.fixture
+def crowd(cluster: Cluster) -> Iterator[Callable[[str], None]]:
+    """Asks for one more pod by a name; all of them are gone afterwards."""
+    yield partial(one_more, cluster)
+    cluster.kubectl.run("delete", "pods", "-n", proof.NAMESPACE, "-l", "app=more", "--wait=true")
+
+
+def test_no_ping_is_lost_while_every_program_is_killed_and_the_stores_are_away(
+    cluster: Cluster, crowd: Callable[[str], None]
+) -> None:
+    with streams(cluster) as pingers:
+        time.sleep(2)
+        for node in ("node-a2", "node-b1"):
+            for kind in (*DAEMONS, *PROGRAMS):
+                kill(cluster, node, kind)
+                crowd(f"after-{kind}-{node}")
+        assert eventually(lambda: all_run(cluster), 120)
+        with held(cluster, *cluster.store):
+            crowd("without-our-store")
+            time.sleep(ETCD_SECONDS)
+        with held(cluster, "node-a1", "kube-apiserver"):
+            time.sleep(API_SECONDS)
+        crowd("after-the-api")
+        assert eventually(lambda: all_run(cluster), 120)
+        time.sleep(PAST_EVERY_RESTART_SECONDS)
+        assert lost(pingers) == []
+
+
+def test_pings_that_are_lost_are_counted(cluster: Cluster) -> None:
+    """The control: a way that is cut for half a second."""
+    with streams(cluster) as pingers:
+        time.sleep(12)
+        victim = next(pod for pod in proof.answering_pods(cluster.kubectl) if pod.node == "node-b1")
+        way = ("blackhole", f"{victim.address}/32", "metric", "1")
+        cluster.lab.exec("node-b1", "ip", "route", "add", *way)
+        time.sleep(0.5)
+        cluster.lab.exec("node-b1", "ip", "route", "del", *way)
+        time.sleep(1)
+        assert [said for said in lost(pingers) if victim.address in said]
