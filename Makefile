@@ -22,7 +22,7 @@ help:
 	@echo "make test        all of these"
 	@echo "make lab         bring the lab up, prove it, leave it running (root; TOPOLOGY=default|dual-stack|plain|vxlan|...|FILE)"
 	@echo "make lab-down    take it down; nothing is left"
-	@echo "make cluster     a real Kubernetes in the lab (root; TOPOLOGY=cluster|cluster-plain|FILE)"
+	@echo "make cluster     a real Kubernetes in the lab (root; TOPOLOGY=cluster|cluster-plain|cluster-daemons|FILE)"
 	@echo "make cluster-down  take it down; nothing is left"
 	@echo "make test-cluster  the tests on a real Kubernetes (root; a first build of it takes minutes)"
 	@echo "make kubernetes-binaries  build Kubernetes' programs, print where they are"

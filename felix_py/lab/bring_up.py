@@ -79,9 +79,10 @@ def up(home: Home, topology: Topology, stages: Stages) -> Proof:
         cluster.prepare(home, topology, stages)
     with stages.stage("namespaces, racks and the spine"):
         fabric.build(home, topology)
-    with stages.stage("etcd, with pools and peers"):
+    with stages.stage("etcd's machine" if topology.store_inside else "etcd, with pools and peers"):
         etcd.start(home, topology)
-        store_content.write(home, topology)
+        if not topology.store_inside:
+            store_content.write(home, topology)
     with stages.stage("ToRs: " + ", ".join(f"{r.name} ({r.kind})" for r in routers(topology))):
         router.start(home, topology)
         outside.start(home, topology)

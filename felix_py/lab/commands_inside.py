@@ -59,6 +59,7 @@ def inside(home: Home, where: str, command: list[str]) -> list[str]:
     """
     topology = inventory.topology_that_is_up(home)
     reached = etcd.access(home, topology)
+    where = etcd.machine(topology) if where == ETCD else where
     given = {
         "PATH": f"{place.BINARIES}:{environment()['PATH']}",
         "ETCDCTL_API": "3",
@@ -72,6 +73,14 @@ def inside(home: Home, where: str, command: list[str]) -> list[str]:
             "ETCDCTL_CACERT": reached.ca_file,
             "ETCDCTL_CERT": reached.cert_file,
             "ETCDCTL_KEY": reached.key_file,
+        }
+    if topology.store_inside:
+        given |= {
+            "FELIX_PY_NODE_NAME": where,
+            "FELIX_PY_DATASTORE_ENDPOINTS": reached.endpoint,
+            "FELIX_PY_DATASTORE_CA_CERT_FILE": reached.ca_file,
+            "FELIX_PY_DATASTORE_CERT_FILE": reached.cert_file,
+            "FELIX_PY_DATASTORE_KEY_FILE": reached.key_file,
         }
     settings = [f"{name}={value}" for name, value in given.items()]
     if where in (*topology.machines, ETCD):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from felix_py.lab import certificates, namespaces
-from felix_py.lab.addressing import etcd_address
+from felix_py.lab.addressing import etcd_address, node_address
 from felix_py.lab.errors import LabError
 from felix_py.lab.fabric import ETCD
 from felix_py.lab.home import Home
@@ -18,6 +18,8 @@ READY_SECONDS = 15.0
 QUOTA_BYTES = 8 * 2**30
 """etcd keeps the history of every write; 2 GB, its default, fill within minutes of churn."""
 COMPACTION = "10m"
+INSIDE_PORT = 12379
+"""Where the etcd listens that our manifest brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,27 @@ class Access:
 
 
 def access(home: Home, topology: Topology) -> Access:
-    """How this lab's etcd is reached from its nodes."""
+    """How the etcd of this lab's nodes is reached from them: the lab's own or the one in its Kubernetes."""
+    if topology.store_inside:
+        address, folder = node_address(topology, machine(topology)).ip, inside(home)
+        files = (str(folder / name) for name in ("ca.crt", "tls.crt", "tls.key"))
+        return Access(f"https://{address}:{INSIDE_PORT}", *files)
     address = etcd_address(topology).ip
     if not topology.tls:
         return Access(f"http://{address}:2379")
     made = certificates.paths(home.directory / "certificates")
     return Access(f"https://{address}:2379", str(made.ca), str(made.client), str(made.client_key))
+
+
+def machine(topology: Topology) -> str:
+    """The machine that it runs on."""
+    inside = topology.kubernetes if topology.store_inside else None
+    return inside.control_plane if inside else ETCD
+
+
+def inside(home: Home) -> Path:
+    """The certificates of the administrator of the etcd in the Kubernetes."""
+    return home.directory / "kubernetes" / "etcd"
 
 
 def data_dir(home: Home) -> Path:
@@ -53,13 +70,17 @@ def data_dir(home: Home) -> Path:
 
 
 def start(home: Home, topology: Topology) -> None:
-    """Start it and wait until it answers. Raises LabError with the log's place."""
-    machine = Machine(home, ETCD)
+    """Start the lab's own and wait until it answers, but where the Kubernetes brings one. Raises LabError
+    with the log's place.
+    """
+    own = Machine(home, ETCD)
     if topology.tls:
         certificates.make(home.directory / "certificates", str(etcd_address(topology).ip))
-    machine.prepare_disk()
-    machine.boot()
-    machine.keep(ETCD, arguments(home, topology))
+    own.prepare_disk()
+    own.boot()
+    if topology.store_inside:
+        return
+    own.keep(ETCD, arguments(home, topology))
     wait_ready(home, topology)
 
 
@@ -84,9 +105,9 @@ def arguments(home: Home, topology: Topology) -> list[str]:
     return given
 
 
-def wait_ready(home: Home, topology: Topology) -> None:
-    """Wait until it answers a linearizable read. Raises LabError at READY_SECONDS."""
-    deadline = time.monotonic() + READY_SECONDS
+def wait_ready(home: Home, topology: Topology, seconds: float = READY_SECONDS) -> None:
+    """Wait until it answers a linearizable read. Raises LabError when the time is over."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
             ctl(home, topology, ["endpoint", "health", "--command-timeout", "2s"])
@@ -102,5 +123,6 @@ def wait_ready(home: Home, topology: Topology) -> None:
 def ctl(home: Home, topology: Topology, argv: list[str], stdin: str = "") -> str:
     """etcdctl's answer. Raises LabError."""
     command = ["env", "ETCDCTL_API=3", "etcdctl", *access(home, topology).flags, *argv]
-    entered = ["nsenter", f"--net={namespaces.path(home.netns(ETCD))}", "--", *command]
+    netns = namespaces.path(home.netns(machine(topology)))
+    entered = ["nsenter", f"--net={netns}", "--", *command]
     return namespaces.run(entered, stdin=stdin)

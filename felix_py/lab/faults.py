@@ -36,6 +36,10 @@ def process(home: Home, topology: Topology, machine: str, kind: str, *, hold: bo
     if hold:
         if kind in HELD_BY:
             raise LabError(f"{kind} is started by the {HELD_BY[kind]}; hold that")
+        if kind not in Machine(home, machine).pids():
+            raise LabError(
+                f"{kind} runs in a container: kubelet starts it again, nobody can hold it"
+            )
         Machine(home, machine).hold(kind)
         _remember(home, {"what": "process", "machine": machine, "kind": kind})
     for pid in victims:

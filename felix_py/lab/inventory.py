@@ -54,7 +54,8 @@ def document(home: Home, topology: Topology) -> dict[str, Any]:
         "processes": processes(home, topology),
         "etcd": {
             "endpoint": reached.endpoint,
-            "netns": home.netns(ETCD),
+            "machine": etcd.machine(topology),
+            "netns": home.netns(etcd.machine(topology)),
             "caFile": reached.ca_file,
             "certFile": reached.cert_file,
             "keyFile": reached.key_file,
@@ -125,8 +126,9 @@ def _kind(pid: int) -> str | None:
         argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except (OSError, UnicodeDecodeError):
         return None
-    # A script is its interpreter's first argument.
-    for word in argv[:2]:
+    # A script is the first argument of its interpreter, after the interpreter's options.
+    words = [word for word in argv if not word.startswith("-")]
+    for word in words[:2]:
         if (kind := FOUND_BY_NAME.get(Path(word).name)) is not None:
             return kind
     command = " ".join(argv)

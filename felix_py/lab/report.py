@@ -122,7 +122,11 @@ def status_tables(document: dict[str, Any]) -> list[Table]:
         )
     etcd = document["etcd"]
     nodes.add_row(
-        "etcd", "etcd", etcd["netns"], etcd["endpoint"], ", ".join(running.get("etcd", []))
+        "etcd",
+        "etcd",
+        etcd["netns"],
+        etcd["endpoint"],
+        _named(running.get(etcd["machine"], []), "etcd "),
     )
     table = _table("pods")
     for heading in ("pod", "node", "address", "namespace", "host's end"):
@@ -178,6 +182,10 @@ def _outside(seen: list[Seen]) -> str:
         f"{_mark(ok=each.complaint is None)}{' as node' if each.way.translated else ''}"
         for each in sorted(seen, key=lambda each: each.version)
     )
+
+
+def _named(programs: list[str], beginning: str) -> str:
+    return ", ".join(each for each in programs if each.startswith(beginning))
 
 
 def _count(right: int, of: int) -> str:

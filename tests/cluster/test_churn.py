@@ -24,6 +24,7 @@ SECONDS = 600.0
 SETTLE_SECONDS = 120.0
 OTHER = "/etc/cni/net.d/00-ptp.conflist"
 """A file of another network, which containerd prefers to ours by its name."""
+REFERENCE = ("ptp", "host-local")
 SEEN_SECONDS = 3.0
 """containerd watches that folder; it does not say what it saw there."""
 
@@ -80,6 +81,9 @@ def another_network(cluster: Cluster) -> Iterator[None]:
         ipam = {"type": "host-local", "subnet": f"10.245.{number}.0/24"}
         plugins = [{"type": "ptp", "ipam": ipam}]
         text = json.dumps({"cniVersion": "1.0.0", "name": "ptp", "plugins": plugins})
+        cluster.lab.exec(
+            node, "cp", *(f"/usr/lib/cni/{name}" for name in REFERENCE), "/opt/cni/bin"
+        )
         cluster.lab.exec(node, "sh", "-c", f"echo '{text}' > {OTHER}")
     time.sleep(SEEN_SECONDS)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from felix_py.lab import faults, inventory
-from felix_py.lab.kubernetes import inside, proof
+from felix_py.lab.kubernetes import applied, inside, proof
 from felix_py.lab.kubernetes.proof import ClusterPod
 from tests.support.cluster import Cluster
 from tests.support.lab import eventually
@@ -28,18 +30,36 @@ PAST_EVERY_RESTART_SECONDS = 130.0
 """Graceful restart keeps routes for 120 s: what only stood because of it would be gone by then."""
 
 
-@contextmanager
-def streams(cluster: Cluster) -> Iterator[list[Pinger]]:
+class Streams:
     """Pings between the racks and within one, both directions, and out, one hundred a second each."""
-    pods = proof.scale(cluster.kubectl, PODS, SECONDS)
-    by_node = {pod.node: pod for pod in pods}
-    ends = [by_node["node-a2"], by_node["node-b1"]]
-    with ExitStack() as stack:
-        yield [
+
+    def __init__(self, cluster: Cluster, stack: ExitStack) -> None:
+        self.pods = {pod.node: pod for pod in proof.scale(cluster.kubectl, PODS, SECONDS)}
+        self._pingers = [
             stack.enter_context(Pinger(source.name, target, enter=enter(cluster, source)))
-            for source in ends
-            for target in targets(cluster, by_node, source)
+            for source in (self.pods["node-a2"], self.pods["node-b1"])
+            for target in targets(cluster, self.pods, source)
         ]
+        self._started_at = time.monotonic()
+        self._steps: list[str] = []
+
+    def step(self, what: str) -> None:
+        """What happens from now on, so that a lost ping has a time and a cause."""
+        self._steps.append(f"{100 * (time.monotonic() - self._started_at):.0f} {what}")
+
+    def lost(self) -> str:
+        """Which pings were lost, in words, and which step began with which ping; empty: none."""
+        counts = [pinger.stop() for pinger in self._pingers]
+        assert all(count.sent > 1000 for count in counts)
+        bad = [str(count) for count in counts if count.missing or count.duplicates]
+        return "\n".join([*bad, *self._steps]) if bad else ""
+
+
+@contextmanager
+def streams(cluster: Cluster) -> Iterator[Streams]:
+    """They run until they are counted."""
+    with ExitStack() as stack:
+        yield Streams(cluster, stack)
 
 
 def targets(cluster: Cluster, by_node: dict[str, ClusterPod], source: ClusterPod) -> Iterator[str]:
@@ -51,12 +71,6 @@ def enter(cluster: Cluster, pod: ClusterPod) -> Sequence[str]:
     """How to start something in a pod's network that outlives its containers."""
     found = inside.containers(cluster.kubectl, "-n", proof.NAMESPACE)
     return inside.enter(cluster.lab.home, next(one for one in found if one.pod == pod.name))
-
-
-def lost(pingers: list[Pinger]) -> list[str]:
-    counts = [pinger.stop() for pinger in pingers]
-    assert all(count.sent > 1000 for count in counts)
-    return [str(count) for count in counts if count.missing or count.duplicates]
 
 
 def kill(cluster: Cluster, machine: str, kind: str) -> None:
@@ -82,6 +96,25 @@ def held(cluster: Cluster, machine: str, kind: str) -> Iterator[None]:
         cluster.lab.felix_lab("heal", seconds=SECONDS)
 
 
+@contextmanager
+def store_away(cluster: Cluster) -> Iterator[None]:
+    """Meanwhile our etcd does not answer; afterwards it starts again."""
+    machine, kind = cluster.store
+    if not cluster.topology.store_inside:
+        with held(cluster, machine, kind):
+            yield
+        return
+    pids = inventory.pids(cluster.lab.home, cluster.topology, machine, kind)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    kill(cluster, machine, kind)
+
+
 def one_more(cluster: Cluster, name: str) -> None:
     """Ask for one more pod, which nobody waits for yet, on the other rack's node."""
     cluster.kubectl.run(
@@ -92,6 +125,13 @@ def one_more(cluster: Cluster, name: str) -> None:
 
 
 OVERRIDES = '{"spec":{"terminationGracePeriodSeconds":0,"nodeSelector":{"kubernetes.io/hostname":"node-b1"}}}'
+
+
+def roll(cluster: Cluster) -> None:
+    """Replace every agent's pod, one node at a time, as an upgrade does."""
+    for command in ("restart", "status"):
+        rollout = ("rollout", command, *applied.NAMESPACE, f"daemonset/{applied.AGENT}")
+        cluster.kubectl.run(*rollout, timeout_seconds=SECONDS)
 
 
 def all_run(cluster: Cluster) -> bool:
@@ -118,32 +158,40 @@ def crowd(cluster: Cluster) -> Iterator[Callable[[str], None]]:
 def test_no_ping_is_lost_while_every_program_is_killed_and_the_stores_are_away(
     cluster: Cluster, crowd: Callable[[str], None]
 ) -> None:
-    with streams(cluster) as pingers:
+    with streams(cluster) as pings:
         time.sleep(2)
         for node in ("node-a2", "node-b1"):
             for kind in (*DAEMONS, *PROGRAMS):
+                pings.step(f"kill {kind} of {node}")
                 kill(cluster, node, kind)
                 crowd(f"after-{kind}-{node}")
+        pings.step("all run again")
         assert eventually(lambda: all_run(cluster), 120)
-        with held(cluster, *cluster.store):
+        pings.step("our etcd is away")
+        with store_away(cluster):
             crowd("without-our-store")
             time.sleep(ETCD_SECONDS)
+        pings.step("the API server is away")
         with held(cluster, "node-a1", "kube-apiserver"):
             time.sleep(API_SECONDS)
         crowd("after-the-api")
         assert eventually(lambda: all_run(cluster), 120)
+        if cluster.topology.applied:
+            pings.step("rolling update")
+            roll(cluster)
+        pings.step("the end of what is restarted")
         time.sleep(PAST_EVERY_RESTART_SECONDS)
-        assert lost(pingers) == []
+        assert pings.lost() == ""
 
 
 def test_pings_that_are_lost_are_counted(cluster: Cluster) -> None:
     """The control: a way that is cut for half a second."""
-    with streams(cluster) as pingers:
+    with streams(cluster) as pings:
         time.sleep(12)
-        victim = next(pod for pod in proof.answering_pods(cluster.kubectl) if pod.node == "node-b1")
+        victim = pings.pods["node-b1"]
         way = ("blackhole", f"{victim.address}/32", "metric", "1")
         cluster.lab.exec("node-b1", "ip", "route", "add", *way)
         time.sleep(0.5)
         cluster.lab.exec("node-b1", "ip", "route", "del", *way)
         time.sleep(1)
-        assert [said for said in lost(pingers) if victim.address in said]
+        assert victim.address in pings.lost()

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from felix_py.lab import inventory, namespaces
+from felix_py.lab import etcd, inventory, namespaces
 from felix_py.lab.fabric import ETCD
 from felix_py.lab.kubernetes import cgroups
 from felix_py.lab.kubernetes.kubectl import Kubectl
@@ -33,7 +33,7 @@ class Cluster:
     @property
     def store(self) -> tuple[str, str]:
         """The machine and the kind of the program that is our etcd."""
-        return (ETCD, ETCD)
+        return (etcd.machine(self.topology), ETCD)
 
     @property
     def kubectl(self) -> Kubectl:

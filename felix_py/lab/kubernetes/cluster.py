@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from felix_py.lab import etcd
 from felix_py.lab.errors import LabError
 from felix_py.lab.expect import Seen
 from felix_py.lab.home import Home
-from felix_py.lab.kubernetes import binaries, machines, place, proof
+from felix_py.lab.kubernetes import applied, binaries, machines, place, proof
 from felix_py.lab.kubernetes.kubectl import Kubectl, ready
 from felix_py.lab.kubernetes.proof import ClusterPod
 from felix_py.lab.stages import Stages
@@ -32,8 +34,12 @@ def prepare(home: Home, topology: Topology, stages: Stages) -> None:
     """What machines need before they boot: programs, certificates, images. Raises LabError."""
     with stages.stage("Kubernetes' programs (a first build takes minutes)"):
         binaries.built()
+    images = place.spec(topology).images
+    if topology.applied and not images:
+        with stages.stage("our images (a first build downloads packages)"):
+            images = applied.archives()
     with stages.stage("certificates and images"):
-        machines.make_shared(home, topology)
+        machines.make_shared(home, topology, images)
 
 
 def settle(home: Home, topology: Topology, stages: Stages) -> None:
@@ -47,16 +53,32 @@ def settle(home: Home, topology: Topology, stages: Stages) -> None:
         kubectl.run("label", "--overwrite", "node", control, CONTROL_PLANE_LABEL)
         address = place.dns_service(topology)
         kubectl.apply(proof.manifest("coredns", {"DNS_SERVICE": address}))
-        for file in place.spec(topology).manifests:
-            kubectl.apply(_read(file))
     if not topology.has_network:
         return
+    if topology.applied:
+        _apply(home, topology, kubectl, stages)
     with stages.stage("nodes are Ready"):
         kubectl.wait("nodes Ready", lambda: _not_ready(kubectl), READY_SECONDS)
     with stages.stage("CoreDNS answers"):
         within = f"--timeout={READY_SECONDS:.0f}s"
         rollout = ("rollout", "status", "-n", "kube-system", "deployment/coredns", within)
         kubectl.run(*rollout, timeout_seconds=READY_SECONDS + 10)
+
+
+def _apply(home: Home, topology: Topology, kubectl: Kubectl, stages: Stages) -> None:
+    """Our manifest or the files that were given, until every agent is ready. Raises LabError."""
+    with stages.stage("felix-py.yaml is applied; certificates and etcd are made"):
+        given = place.spec(topology).manifests
+        for text in map(_read, given) if given else [applied.manifest(topology)]:
+            kubectl.apply(text)
+        if topology.store_inside:
+            secret = partial(applied.keep_certificates, home, kubectl)
+            kubectl.wait("the installation's Secret", secret, READY_SECONDS)
+            etcd.wait_ready(home, topology, READY_SECONDS)
+    with stages.stage("agents are ready"):
+        waiting = partial(applied.agents_not_ready, kubectl, topology)
+        kubectl.wait("agents ready", waiting, READY_SECONDS)
+        applied.label(kubectl, topology)
 
 
 def prove(home: Home, topology: Topology, stages: Stages) -> ClusterProof:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from felix_py.lab import namespaces
@@ -85,8 +85,8 @@ def start(home: Home, topology: Topology, name: str) -> None:
     machine.keep("kube-proxy", configuration.kube_proxy())
 
 
-def make_shared(home: Home, topology: Topology) -> None:
-    """Certificates, the administrator's kubeconfig, image archives. Raises LabError."""
+def make_shared(home: Home, topology: Topology, images_given: Sequence[str]) -> None:
+    """Certificates, the administrator's kubeconfig, the lab's image archives and these. Raises LabError."""
     made = place.directory(home)
     certificates.make(made / "pki", topology)
     admin = configuration.kubeconfig(
@@ -97,7 +97,7 @@ def make_shared(home: Home, topology: Topology) -> None:
     for image, archive in images.every(binaries.built()).items():
         file = image.rpartition("/")[2].replace(":", "-")
         (made / "images" / f"{file}.tar").write_bytes(archive)
-    for number, given in enumerate(place.spec(topology).images):
+    for number, given in enumerate(images_given):
         try:
             shutil.copy(given, made / "images" / f"given-{number}.tar")
         except OSError as error:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from felix_py.lab import topology_file
+from felix_py.install import configuration as installation
+from felix_py.lab import etcd, topology_file
 from felix_py.lab.errors import LabError
 from felix_py.lab.home import Home
 from felix_py.lab.kubernetes import (
+    applied,
     binaries,
     certificates,
     cgroups,
@@ -25,14 +27,14 @@ from felix_py.lab.kubernetes import (
 )
 from felix_py.lab.oci import PROGRAM, STICKY, Entry
 
-CLUSTERS = ("cluster", "cluster-plain")
+CLUSTERS = ("cluster", "cluster-daemons", "cluster-plain")
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_shipped_cluster_has_its_control_plane_on_one_of_its_nodes(name: str) -> None:
     lab = topology_file.load(name)
     assert place.spec(lab).control_plane in {node.name for _, node in lab.nodes}
-    assert lab.daemons
+    assert lab.daemons is not lab.applied
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,36 @@ def test_a_machine_that_is_no_node_has_the_programs_and_nothing_of_a_kubelets(
     assert node.runtime
 
 
-def test_a_manifest_takes_the_daemons_place_and_needs_a_kubernetes() -> None:
+def test_our_manifest_gets_the_pools_and_peers_of_the_topology_and_all_of_it_can_be_installed() -> (
+    None
+):
     lab = topology_file.load("cluster")
+    found = list(yaml.safe_load_all(applied.manifest(lab)))
+    (made,) = [each for each in found if (each["kind"], each["metadata"]["name"]) == applied.CONFIG]
+    seeds = installation.parse(made["data"], "the lab").seeds
+    named = {(document.key.kind.value, document.key.name) for document in seeds}
+    assert {("ippools", "pods"), ("bgppeers", "tor-a"), ("bgppeers", "tor-b")} <= named
+    pools = {pool["name"]: pool for pool in yaml.safe_load(made["data"]["pools"])}
+    assert pools["pods"]["cidr"] == "10.244.0.0/16"
+    assert made["data"]["log_level"] == "info"
+
+
+def test_the_etcd_that_a_manifest_brings_is_reached_with_its_administrators_certificate(
+    tmp_path: Path,
+) -> None:
+    lab, home = topology_file.load("cluster"), Home("x", tmp_path)
+    assert lab.store_inside
+    assert etcd.machine(lab) == "node-a1"
+    reached = etcd.access(home, lab)
+    assert reached.endpoint == "https://10.10.1.11:12379"
+    assert reached.cert_file == str(tmp_path / "kubernetes" / "etcd" / "tls.crt")
+    daemons = topology_file.load("cluster-daemons")
+    assert etcd.machine(daemons) == "etcd"
+    assert etcd.access(home, daemons).endpoint.startswith("http://172.31.")
+
+
+def test_a_manifest_takes_the_daemons_place_and_needs_a_kubernetes() -> None:
+    lab = topology_file.load("cluster-daemons")
     changed = lab.with_manifests(["felix-py.tar"], ["felix-py.yaml"])
     assert lab.daemons
     assert not changed.daemons

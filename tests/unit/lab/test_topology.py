@@ -14,6 +14,7 @@ from felix_py.lab.errors import LabError
 SHIPPED = (
     "default",
     "cluster",
+    "cluster-daemons",
     "cluster-plain",
     "dual-stack",
     "host-gw",
