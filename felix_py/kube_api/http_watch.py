@@ -48,12 +48,14 @@ class HttpWatch:
     def close(self) -> None:
         """End it and its thread; safe to repeat."""
         self._closed.set()
-        with suppress(ValueError, OSError):
+        with suppress(ValueError, OSError, RuntimeError):  # it may have ended by itself
             # The thread may be waiting in recv, and nothing else wakes it.
             self._answer.shutdown()
         with suppress(queue.Empty):
             while True:
                 self._lines.get_nowait()
+        with suppress(queue.Full):
+            self._lines.put_nowait(KubeAway(f"watch {self._resource.value}: closed"))
 
     def _decode(self, line: bytes | Exception) -> WatchBatch:
         if isinstance(line, Exception):
