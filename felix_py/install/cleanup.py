@@ -38,7 +38,7 @@ from felix_py.kernel.route_table import RouteTable
 from felix_py.kernel.traffic_control import TrafficControl
 from felix_py.kernel.tunnel_device import TunnelDevice
 from felix_py.kernel.tunnel_links import NetlinkTunnelLinks
-from felix_py.runtime import health_server, logs
+from felix_py.runtime import health_server, logs, status_file
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.errors import FelixPyError, RefusedError
 from felix_py.runtime.health import Health
@@ -108,9 +108,14 @@ class CniServer:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it does."""
+        return self._process is not None and self._process.poll() is None
+
     def keep(self) -> None:
         """Have it running. Raises RefusedError."""
-        if self._process is not None and self._process.poll() is None:
+        if self.runs:
             return
         kept = {
             name: text for name, text in os.environ.items() if not name.startswith(HOST_FOLDERS)
@@ -136,6 +141,10 @@ class CniServer:
 
 def step(settings: Settings, server: CniServer) -> str:
     """One attempt: what it still waits for; empty: nothing of ours is left."""
+    others = ("felix", "bgp") if server.runs else ("felix", "bgp", "cni")
+    running = [name for name in others if status_file.runs(settings.node.run_dir, name)]
+    if running:
+        return f"{', '.join(running)} still run here: delete felix-py.yaml first"
     with Pyroute2Kernel() as kernel:
         living = living_pods(kernel.links())
         if living:

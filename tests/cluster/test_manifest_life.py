@@ -168,12 +168,14 @@ def test_deleted_and_cleaned_nothing_is_left_and_pods_keep_their_network_until_t
     kubectl = installed.kubectl
     pods = kubectl.get("-n", "lab", "pods")
     asker, target = pods[0]["metadata"]["name"], pods[-1]["status"]["podIP"]
-    kubectl.run("delete", "-f", "-", stdin=(MANIFESTS / "felix-py.yaml").read_text("utf-8"))
+    text = (MANIFESTS / "felix-py.yaml").read_text("utf-8")
+    kubectl.run("delete", "-f", "-", "--wait=false", stdin=text)
     kubectl.apply((MANIFESTS / "cleanup.yaml").read_text("utf-8"))
     kubectl.run("exec", "-n", "lab", asker, "--", "ping", "-c", "20", "-i", "0.5", target)
     kubectl.run("delete", "namespace", "lab", "--timeout=100s")
     kubectl.run("delete", "-n", "kube-system", "deployment", "coredns")
     kubectl.run("rollout", "status", *OURS, "daemonset/felix-py-cleanup", "--timeout=110s")
+    kubectl.run("wait", "--for=delete", "namespace/felix-py", "--timeout=110s")
     for node in NODES:
         assert left_on(installed, node) == ""
     kubectl.run("label", "nodes", "--all", "felix-py.io/etcd-")
