@@ -24,9 +24,14 @@ class Readiness:
     def why_not(
         self, now: float, reports: Sequence[SessionReport], *, attached: bool, problem: str
     ) -> str | None:
-        """attached: ExaBGP can be spoken to; problem: what it says of its configuration."""
+        """attached: ExaBGP can be spoken to; problem: what it says of its configuration.
+
+        A node without any peer needs no ExaBGP, and its launcher starts none.
+        """
         if self._since is None:
             self._since = now
+        if not reports:
+            return problem or None
         if not attached:
             return "ExaBGP is not there; see the log of its launcher"
         waiting = [report for report in reports if not _is_up(report)]

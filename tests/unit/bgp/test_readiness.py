@@ -76,3 +76,12 @@ def test_exabgp_that_is_away_and_what_it_refuses_are_named() -> None:
     assert node.ask(1, problem="ExaBGP refuses it") == "ExaBGP refuses it"
     node.peerings = []
     assert node.ask(2) is None
+
+
+def test_a_node_without_peers_is_ready_without_an_exabgp_and_waits_for_the_first_peer() -> None:
+    node = Node()
+    later, node.peerings = node.peerings, []
+    assert node.ask(0, attached=False) is None
+    assert node.ask(FIRST_SECONDS, attached=False, problem="") is None
+    node.peerings = later
+    assert "ExaBGP is not there" in (node.ask(FIRST_SECONDS + 1, attached=False) or "")
