@@ -65,6 +65,7 @@ vm: $(STAMP)
 	@if ls tests/vm/test_*.py >/dev/null 2>&1; then $(PYTEST) -q tests/vm; fi
 
 test: unit contract functional e2e vm
+	@echo "All of it passed. The same on a real Kubernetes: make test-cluster (as root; its first build takes minutes)"
 
 root:
 	@if [ "$$(id -u)" != 0 ]; then echo "The lab makes network namespaces and needs root: sudo make $(MAKECMDGOALS)" >&2; exit 1; fi

@@ -107,9 +107,10 @@ class Loop:
         if not leads:
             self._failed = Dirty()
             return True
-        left = self._write(dirty, snapshot)
-        self._hands.releases.step(snapshot, now)
-        return left
+        well = self._write(dirty, snapshot)
+        if self._leadership.leads:  # writing may have taken longer than the lease lasts
+            self._hands.releases.step(snapshot, now)
+        return well
 
     def _write(self, dirty: Dirty, snapshot: Snapshot) -> bool:
         """All that is dirty; what fails stays to be tried again, and all of it when one raises."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from felix_py.datastore.keys import RESOURCES, ResourceKey
 from felix_py.datastore.model import Kind
 from felix_py.kube_api.model import (
     KubeNode,
+    Lease,
     Meta,
     Namespace,
     NetworkPolicyRef,
@@ -191,6 +193,32 @@ def test_who_cannot_renew_leads_no_more_before_another_may(world: World) -> None
         seen.append(one.leadership.leads)
     assert seen == [True, False]
     assert "no connection" in one.leadership.problem
+
+
+def test_who_ends_in_good_order_lets_the_other_lead_at_once(world: World) -> None:
+    one, two = world.replica("one"), world.replica("two")
+    one.turn()
+    ended = threading.Event()
+    ended.set()
+    one.leadership.run(ended)
+    two.turn()
+    assert (one.leadership.leads, two.leadership.leads) == (False, True)
+
+
+def test_who_comes_second_at_a_free_lease_does_not_lead(world: World) -> None:
+    one, two = world.replica("one"), world.replica("two")
+    get = world.api.get_lease
+
+    def get_and_be_overtaken(namespace: str, name: str) -> Lease | None:
+        found = get(namespace, name)
+        world.api.get_lease = get  # type: ignore[method-assign]
+        two.leadership.step()
+        return found
+
+    world.api.get_lease = get_and_be_overtaken  # type: ignore[method-assign]
+    one.leadership.step()
+    assert (one.leadership.leads, two.leadership.leads) == (False, True)
+    assert one.leadership.problem == ""
 
 
 def test_a_write_that_the_store_refuses_is_tried_again(world: World) -> None:
