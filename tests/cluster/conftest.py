@@ -58,4 +58,8 @@ def plain(clusters: Clusters) -> Cluster:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one cluster together, and what needs none or another one last: each comes up once."""
-    items.sort(key=lambda item: not {"cluster", "proxied"} & set(getattr(item, "fixturenames", ())))
+    items.sort(
+        key=lambda item: (
+            not {"cluster", "proxied", "asked"} & set(getattr(item, "fixturenames", ()))
+        )
+    )
