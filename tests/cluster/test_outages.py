@@ -15,6 +15,7 @@ import pytest
 from felix_py.lab import faults, inventory
 from felix_py.lab.kubernetes import applied, inside, proof
 from felix_py.lab.kubernetes.proof import ClusterPod
+from tests.support import previous
 from tests.support.cluster import Cluster
 from tests.support.lab import eventually
 from tests.support.pinger import Pinger
@@ -127,11 +128,15 @@ def one_more(cluster: Cluster, name: str) -> None:
 OVERRIDES = '{"spec":{"terminationGracePeriodSeconds":0,"nodeSelector":{"kubernetes.io/hostname":"node-b1"}}}'
 
 
-def roll(cluster: Cluster) -> None:
-    """Replace every agent's pod, one node at a time, as an upgrade does."""
-    for command in ("restart", "status"):
-        rollout = ("rollout", command, *applied.NAMESPACE, f"daemonset/{applied.AGENT}")
-        cluster.kubectl.run(*rollout, timeout_seconds=SECONDS)
+def replace_agents(cluster: Cluster, pings: Streams, *, older: bool) -> None:
+    """One node at a time: back to the commit before this one and forth again, or by the same image."""
+    kubectl, agents = cluster.kubectl, (*applied.NAMESPACE, f"daemonset/{applied.AGENT}")
+    ours = kubectl.run("get", *agents, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+    changes = [("set", "image", *agents, f"*={image}") for image in (previous.NAME, ours)]
+    for change in changes if older else [("rollout", "restart", *agents)]:
+        pings.step(" ".join(change))
+        kubectl.run(*change)
+        kubectl.run("rollout", "status", *agents, timeout_seconds=SECONDS)
 
 
 def all_run(cluster: Cluster) -> bool:
@@ -155,9 +160,10 @@ def crowd(cluster: Cluster) -> Iterator[Callable[[str], None]]:
     cluster.kubectl.run("delete", "pods", "-n", proof.NAMESPACE, "-l", "app=more", "--wait=true")
 
 
-def test_no_ping_is_lost_while_every_program_is_killed_and_the_stores_are_away(
-    cluster: Cluster, crowd: Callable[[str], None]
+def test_no_ping_is_lost_while_every_program_is_killed_the_stores_are_away_and_agents_are_replaced(
+    cluster: Cluster, crowd: Callable[[str], None], tmp_path: Path
 ) -> None:
+    older = cluster.topology.applied and previous.give(cluster, tmp_path)
     with streams(cluster) as pings:
         time.sleep(2)
         for node in ("node-a2", "node-b1"):
@@ -177,8 +183,9 @@ def test_no_ping_is_lost_while_every_program_is_killed_and_the_stores_are_away(
         crowd("after-the-api")
         assert eventually(lambda: all_run(cluster), 120)
         if cluster.topology.applied:
-            pings.step("rolling update")
-            roll(cluster)
+            replace_agents(cluster, pings, older=older)
+            crowd("after-the-upgrade")
+            assert eventually(lambda: all_run(cluster), 120)
         pings.step("the end of what is restarted")
         time.sleep(PAST_EVERY_RESTART_SECONDS)
         assert pings.lost() == ""
