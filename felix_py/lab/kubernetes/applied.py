@@ -24,6 +24,7 @@ IMAGE_SECONDS = 1200.0
 NAMESPACE = ("-n", "felix-py")
 AGENT = "felix-py-node"
 AGENTS = (*NAMESPACE, "pods", "-l", "app.kubernetes.io/component=node")
+CONTROLLERS = (*NAMESPACE, "pods", "-l", "app.kubernetes.io/component=controllers")
 ADMINISTRATOR = "felix-py-etcd-admin"
 CONFIG = ("ConfigMap", "felix-py-config")
 
@@ -88,11 +89,17 @@ def agents_not_ready(kubectl: Kubectl, topology: Topology) -> str | None:
     return "; ".join(said) or None
 
 
-def label(kubectl: Kubectl, topology: Topology) -> None:
-    """Give our Node objects their rack, by which peers select them. Raises LabError."""
-    for rack, node in topology.nodes:
-        wanted = (f"rack={rack.name}", f"kubernetes.io/hostname={node.name}")
-        felixctl(kubectl, "label", "node", node.name, *wanted, "--overwrite")
+def controllers_not_ready(kubectl: Kubectl) -> str | None:
+    """Which of the controllers' pods are not ready; they bring nodes' labels, by which peers select."""
+    waiting = {pod["metadata"]["name"]: _state(pod) for pod in kubectl.get(*CONTROLLERS)}
+    said = [f"{name}: {state}" for name, state in waiting.items() if state]
+    return "; ".join(said) or None
+
+
+def leader(kubectl: Kubectl) -> str:
+    """The controllers' pod that works now. Raises LabError."""
+    lease = ("get", *NAMESPACE, "lease", "felix-py-controllers")
+    return kubectl.run(*lease, "-o", "jsonpath={.spec.holderIdentity}")
 
 
 def felixctl(kubectl: Kubectl, *arguments: str, stdin: str = "") -> str:

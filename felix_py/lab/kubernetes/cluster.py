@@ -59,6 +59,10 @@ def settle(home: Home, topology: Topology, stages: Stages) -> None:
         _apply(home, topology, kubectl, stages)
     with stages.stage("nodes are Ready"):
         kubectl.wait("nodes Ready", lambda: _not_ready(kubectl), READY_SECONDS)
+    if topology.applied:
+        with stages.stage("controllers are ready"):
+            waiting = partial(applied.controllers_not_ready, kubectl)
+            kubectl.wait("controllers ready", waiting, READY_SECONDS)
     with stages.stage("CoreDNS answers"):
         within = f"--timeout={READY_SECONDS:.0f}s"
         rollout = ("rollout", "status", "-n", "kube-system", "deployment/coredns", within)
@@ -78,7 +82,6 @@ def _apply(home: Home, topology: Topology, kubectl: Kubectl, stages: Stages) -> 
     with stages.stage("agents are ready"):
         waiting = partial(applied.agents_not_ready, kubectl, topology)
         kubectl.wait("agents ready", waiting, READY_SECONDS)
-        applied.label(kubectl, topology)
 
 
 def prove(home: Home, topology: Topology, stages: Stages) -> ClusterProof:
