@@ -10,6 +10,7 @@ from felix_py.lab.errors import LabError
 from felix_py.lab.kubernetes import proof
 from felix_py.lab.kubernetes.kubectl import ready
 from tests.support.cluster import Cluster
+from tests.support.cluster_truth import disagreements
 from tests.support.lab import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1500)]
@@ -42,15 +43,20 @@ def test_the_api_server_comes_back_and_pods_did_not_need_it(cluster: Cluster) ->
     assert proof.complaints(proof.look(cluster.kubectl, cluster.topology, pods)) == []
 
 
-def test_a_node_that_was_powered_off_comes_back_with_its_pods(cluster: Cluster) -> None:
+def test_two_nodes_that_are_powered_off_at_once_come_back_without_waiting_for_each_other(
+    cluster: Cluster,
+) -> None:
     proof.scale(cluster.kubectl, 6, SECONDS)
-    cluster.lab.felix_lab("fail", "node", "node-b1")
-    assert not [each for each in cluster.lab.status()["processes"] if each["node"] == "node-b1"]
+    off = {"node-a2", "node-b1"}
+    for node in off:
+        cluster.lab.felix_lab("fail", "node", node)
+    assert not [each for each in cluster.lab.status()["processes"] if each["node"] in off]
     cluster.lab.felix_lab("heal", seconds=SECONDS)
     pods = proof.scale(cluster.kubectl, 6, SECONDS)
     assert eventually(lambda: _all_ready(cluster), SECONDS)
     assert eventually(lambda: _complaints(cluster) == [], 150), _complaints(cluster)
     assert {pod.node for pod in pods} == {"node-a1", "node-a2", "node-b1"}
+    assert eventually(lambda: disagreements(cluster) == [], 150), disagreements(cluster)
 
 
 def _all_ready(cluster: Cluster) -> bool:
