@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 from felix_py.lab.kubernetes import machines
@@ -25,8 +23,8 @@ def give(cluster: Cluster, directory: Path) -> bool:
     if archived.returncode:
         return False
     source = directory / "source"
-    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as tar:
-        tar.extractall(source, filter="data")
+    source.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(source)], input=archived.stdout, check=True)
     # Its own modules, and what is installed here for the rest.
     command = [sys.executable, "-m", "image", str(directory / "images"), TAG]
     subprocess.run(command, cwd=source, check=True, timeout=IMAGE_SECONDS, capture_output=True)
