@@ -155,6 +155,9 @@ def suggestions(home: Home, topology: Topology) -> list[str]:
         f"{lab} logs {first} bgp",
         f"{lab} down",
     ]
+    if topology.applied:
+        agent = "kubectl -n felix-py exec daemonset/felix-py-node -- felixctl"
+        lines[1:1] = [f"{lab} {agent} status", f"{lab} {agent} get ippool -o yaml"]
     running = pods.every(home)
     if running:
         far = running[-1].address

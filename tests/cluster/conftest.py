@@ -56,10 +56,17 @@ def plain(clusters: Clusters) -> Cluster:
     return clusters.get("cluster-plain")
 
 
+ORDER = ({"cluster", "proxied", "asked"}, {"plain"})
+"""Fixtures of one cluster, then of the next one."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one cluster together, and what needs none or another one last: each comes up once."""
-    items.sort(
-        key=lambda item: (
-            not {"cluster", "proxied", "asked"} & set(getattr(item, "fixturenames", ()))
-        )
-    )
+    """Tests of one cluster together, and what needs none or its own last: each comes up once, and goes
+    before the next.
+    """
+
+    def place(item: pytest.Item) -> int:
+        used = set(getattr(item, "fixturenames", ()))
+        return next((n for n, names in enumerate(ORDER) if names & used), len(ORDER))
+
+    items.sort(key=place)
