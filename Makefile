@@ -86,7 +86,7 @@ cluster-down: lab-down
 
 # One at a time and in order: a cluster is big.
 test-cluster: $(STAMP)
-	$(PYTEST) -q -p no:randomly tests/cluster
+	$(PYTEST) -q -p no:randomly --durations=15 tests/cluster
 
 kubernetes-binaries: $(STAMP)
 	@$(BIN)/python -m felix_py.lab.kubernetes.binaries

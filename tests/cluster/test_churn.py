@@ -54,7 +54,9 @@ def timed(cluster: Cluster, replicas: int) -> float:
     return time.monotonic() - started_at
 
 
-def test_a_hundred_pods_come_and_go_twice_and_nothing_is_left(emptied: Cluster) -> None:
+def test_a_hundred_pods_come_and_go_twice_and_nothing_is_left(
+    emptied: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     took = []
     for _ in range(2):
         for replicas in (MANY, 0):
@@ -67,10 +69,11 @@ def test_a_hundred_pods_come_and_go_twice_and_nothing_is_left(emptied: Cluster) 
         assert all(address.startswith("10.245.") for address in addresses)
         theirs.append(timed(emptied, 0))
     assert agrees(emptied), disagreements(emptied)
-    print(
-        f"{MANY} pods: up in {took[0]:.1f} and {took[2]:.1f} s, gone in {took[1]:.1f} and "
-        f"{took[3]:.1f} s; with ptp and host-local {theirs[0]:.1f} and {theirs[1]:.1f} s"
-    )
+    with capsys.disabled():
+        print(
+            f"\n{MANY} pods: up in {took[0]:.1f} and {took[2]:.1f} s, gone in {took[1]:.1f} and "
+            f"{took[3]:.1f} s; with ptp and host-local {theirs[0]:.1f} and {theirs[1]:.1f} s"
+        )
 
 
 @contextmanager

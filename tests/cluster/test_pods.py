@@ -20,11 +20,14 @@ PATIENCE_SECONDS = 400.0
 """For many pods on a busy host."""
 
 
-def test_every_node_is_ready_and_the_proof_says_how_long_each_stage_took(cluster: Cluster) -> None:
+def test_every_node_is_ready_and_the_proof_says_how_long_each_stage_took(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     nodes = cluster.kubectl.get("nodes")
     assert {node["metadata"]["name"] for node in nodes} == {"node-a1", "node-a2", "node-b1"}
     assert all(ready(node) for node in nodes)
-    print(cluster.printed)
+    with capsys.disabled():
+        print(f"\n{cluster.printed}")
     assert "nodes are Ready" in cluster.printed
     assert " s" in cluster.printed
 
