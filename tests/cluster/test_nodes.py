@@ -117,8 +117,15 @@ def others(cluster: Cluster) -> set[str]:
 
 
 def is_ready(cluster: Cluster) -> bool:
+    """Whether the node says so and, a little later, pods are put on it again."""
     [node] = cluster.kubectl.get("nodes", "--field-selector", f"metadata.name={NODE}")
-    return ready(node)
+    return ready(node) and not node["spec"].get("taints")
+
+
+def is_used(cluster: Cluster) -> bool:
+    """Whether new pods of the lab's are put on the node, too."""
+    proof.scale(cluster.kubectl, 0, SECONDS)
+    return NODE in {pod.node for pod in proof.scale(cluster.kubectl, PODS, SECONDS)}
 
 
 def talk(cluster: Cluster) -> None:
@@ -172,7 +179,7 @@ def test_a_drain_touches_no_daemon_and_a_deleted_node_gives_back_all_and_may_ret
     finally:
         cluster.lab.felix_lab("heal", seconds=SECONDS)
     agents_back(cluster)
-    cluster.kubectl.run("delete", "pods", "-n", proof.NAMESPACE, "-l", "app=answer", "--wait=true")
+    assert eventually(lambda: is_used(cluster), SECONDS)
     talk(cluster)
 
 
