@@ -33,12 +33,16 @@ class Releases:
         self.nodes: Absences[str] = Absences()
         self.endpoints: Absences[ResourceKey] = Absences()
         self.alarms: tuple[str, ...] = ()
+        self._given_back: set[str] = set()
+        """Agents that run for a while after their node's deletion make its Node again, without our mark."""
 
     def note(self, dirty: Dirty, snapshot: Snapshot, now: float) -> None:
         """What is missing, as far as it may have changed."""
         for name in dirty.nodes:
             stored = snapshot.nodes.get(name)
-            ours = stored is not None and mirrored(stored)
+            if name in snapshot.kube_nodes:
+                self._given_back.discard(name)
+            ours = stored is not None and (mirrored(stored) or name in self._given_back)
             self.nodes.note(name, now, missing=ours and name not in snapshot.kube_nodes)
         for key in dirty.endpoints:
             endpoint = snapshot.endpoints.get(key)
@@ -56,7 +60,11 @@ class Releases:
             self._release_endpoint(key, snapshot, now)
 
     def _judge(self, snapshot: Snapshot) -> None:
-        lost_nodes = [n for n in self.nodes if Ref(Resource.NODES, n) not in snapshot.deleted]
+        lost_nodes = [
+            name
+            for name in self.nodes
+            if name not in self._given_back and Ref(Resource.NODES, name) not in snapshot.deleted
+        ]
         lost_pods = [
             key
             for key in self.endpoints
@@ -83,6 +91,7 @@ class Releases:
             return
         try:
             remove_node(self._office, NodeName(name))
+            self._given_back.add(name)
             log.warning("node is gone, what it held was given back", node=name)
         except (RefusedError, TransientError) as error:
             log.warning("a node that is gone keeps what it holds", node=name, reason=str(error))

@@ -42,6 +42,30 @@ def test_a_deleted_node_gives_back_what_it_held_after_its_grace(world: World) ->
     assert world.stored("nodes/n2") is not None
 
 
+def test_a_node_object_that_agents_still_at_work_make_again_goes_after_one_more_grace(
+    world: World,
+) -> None:
+    mirrored_nodes(world, 3)
+    one = world.replica()
+    one.turn()
+    for name in ("n1", "n2"):
+        world.api.delete(Ref(Resource.NODES, name))
+    one.turn()
+    world.clock.advance(GRACE_SECONDS + 1)
+    one.turn()
+    assert world.stored("nodes/n1") is None
+    world.node("n1")
+    world.node("n2")
+    one.turn()
+    assert world.stored("nodes/n1") is not None
+    world.kube_node("n2")
+    one.turn()
+    world.clock.advance(GRACE_SECONDS + 1)
+    one.turn()
+    assert world.stored("nodes/n1") is None
+    assert world.stored("nodes/n2") is not None
+
+
 def test_a_node_that_comes_back_within_its_grace_keeps_everything(world: World) -> None:
     mirrored_nodes(world, 3)
     one = world.replica()
