@@ -149,6 +149,13 @@ def one_more(cluster: Cluster, name: str) -> None:
 OVERRIDES = '{"spec":{"terminationGracePeriodSeconds":0,"nodeSelector":{"kubernetes.io/hostname":"node-b1"}}}'
 
 
+def agents_ready(cluster: Cluster) -> bool:
+    """Whether what was killed has come back: one thing fails at a time."""
+    if not cluster.topology.applied:
+        return True
+    return applied.agents_not_ready(cluster.kubectl, cluster.topology) is None
+
+
 def replace_agents(cluster: Cluster, pings: Streams, *, older: bool) -> None:
     """One node at a time: back to the commit before this one and forth again, or by the same image."""
     kubectl, agents = cluster.kubectl, (*applied.NAMESPACE, f"daemonset/{applied.AGENT}")
@@ -191,6 +198,7 @@ def test_no_ping_is_lost_while_every_program_is_killed_the_stores_are_away_and_a
             for kind in (*DAEMONS, *PROGRAMS):
                 pings.step(f"kill {kind} of {node}")
                 kill(cluster, node, kind)
+                assert eventually(lambda: agents_ready(cluster), 90)
                 crowd(f"after-{kind}-{node}")
         pings.step("all run again")
         assert eventually(lambda: all_run(cluster), 120)
@@ -212,7 +220,8 @@ def test_no_ping_is_lost_while_every_program_is_killed_the_stores_are_away_and_a
         assert eventually(lambda: all_run(cluster), 120)
         pings.step("the end of what is restarted")
         time.sleep(max(0.0, restarted_at + PAST_EVERY_RESTART_SECONDS - time.monotonic()))
-        assert pings.lost() == ""
+        lost = pings.lost()
+        assert not lost, lost
 
 
 def test_pings_that_are_lost_are_counted(cluster: Cluster) -> None:
