@@ -55,7 +55,7 @@ class Releases:
         if self.alarms:
             return
         for name in list(self.nodes.due(now, self._grace))[:AT_ONCE]:
-            self._release_node(name, now)
+            self._release_node(name, snapshot, now)
         for key in list(self.endpoints.due(now, self._quarantine))[:AT_ONCE]:
             self._release_endpoint(key, snapshot, now)
 
@@ -84,7 +84,9 @@ class Releases:
                 log.info("the lists are whole again")
         self.alarms = alarms
 
-    def _release_node(self, name: str, now: float) -> None:
+    def _release_node(self, name: str, snapshot: Snapshot, now: float) -> None:
+        if any(pod.node == name and not pod.host_network for pod in snapshot.pods.values()):
+            return  # Kubernetes takes the pods of a node that is gone away itself: then nobody lives there
         if self._api.get(Ref(Resource.NODES, name)) is not None:
             log.warning("a node that a list lacked is there", node=name)
             self.nodes.begin_again(name, now)

@@ -29,6 +29,7 @@ def test_a_deleted_node_gives_back_what_it_held_after_its_grace(world: World) ->
     one = world.replica()
     one.turn()
     world.api.delete(Ref(Resource.NODES, "n1"))
+    world.api.delete(Ref(Resource.PODS, "web", "default"))
     one.turn()
     world.clock.advance(GRACE_SECONDS - 1)
     one.turn()
@@ -64,6 +65,24 @@ def test_a_node_object_that_agents_still_at_work_make_again_goes_after_one_more_
     one.turn()
     assert world.stored("nodes/n1") is None
     assert world.stored("nodes/n2") is not None
+
+
+def test_a_deleted_node_keeps_everything_while_kubernetes_has_pods_on_it(world: World) -> None:
+    mirrored_nodes(world, 3)
+    world.block("web", node="n1")
+    world.pod("web")
+    world.endpoint("web", "10.0.0.0")
+    one = world.replica()
+    one.turn()
+    world.api.delete(Ref(Resource.NODES, "n1"))
+    one.turn()
+    world.clock.advance(GRACE_SECONDS * 2)
+    one.turn()
+    assert world.held() == ["web"]
+    world.api.delete(Ref(Resource.PODS, "web", "default"))
+    one.turn()
+    assert world.held() == []
+    assert world.stored("nodes/n1") is None
 
 
 def test_a_node_that_comes_back_within_its_grace_keeps_everything(world: World) -> None:
