@@ -17,6 +17,7 @@ from felix_py.datastore.codec import decode, render_new, rewrite
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPAddress, NodeName, WorkloadEndpoint
 from felix_py.datastore.store import KeyValue
+from felix_py.kube_api.calico_names import account_profile, namespace_profile
 from felix_py.runtime.errors import RefusedError
 from ipam.requests import AssignRequest, EndpointDraft
 
@@ -86,7 +87,8 @@ def profiles(request: Request) -> list[str]:
         return [request.conf.name]
     namespace = request.pod.namespace
     account = request.facts.service_account if request.facts else ""
-    return [f"kns.{namespace}", *([f"ksa.{namespace}.{account}"] if account else [])]
+    of_account = [account_profile(namespace, account)] if account else []
+    return [namespace_profile(namespace), *of_account]
 
 
 def own_labels(request: Request) -> Mapping[str, str]:

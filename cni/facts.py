@@ -12,11 +12,9 @@ from typing import Any
 from cni.annotations import Wishes, wishes_of
 from cni.errors import BadAnnotation
 from cni.netconf import NetConf
+from felix_py.kube_api.calico_names import PREFIX, labels_of
 from felix_py.kube_api.model import ContainerPort, Namespace, Pod
 
-LABEL = "projectcalico.org/"
-MAX_LABEL_VALUE = 63
-"""A service account with a longer name has no label; Kubernetes takes names of up to 253."""
 PROTOCOLS = frozenset({"TCP", "UDP", "SCTP"})
 
 
@@ -35,15 +33,13 @@ class PodFacts:
 
 def facts_of(pod: Pod, namespace: Namespace) -> PodFacts:
     """What there is to know. Raises CniError that names a bad annotation."""
-    account = pod.service_account
-    with_account = {LABEL + "serviceaccount": account} if 0 < len(account) < MAX_LABEL_VALUE else {}
     return PodFacts(
         uid=pod.meta.uid,
         generate_name=pod.meta.generate_name,
-        service_account=account,
-        labels={**pod.meta.labels, **with_account},
+        service_account=pod.service_account,
+        labels=labels_of(pod),
         ports=tuple(port for port in pod.ports if port.protocol in PROTOCOLS),
-        namespace_labels={**namespace.meta.labels, LABEL + "name": namespace.meta.name},
+        namespace_labels={**namespace.meta.labels, PREFIX + "name": namespace.meta.name},
         wishes=wishes_of(pod.meta.annotations, namespace.meta.annotations),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -74,13 +75,7 @@ class Announcer:
     def _say(self, node: KubeNode, condition: NodeCondition) -> bool:
         if not conditions.is_news(node, condition):
             return True
-        stamped = NodeCondition(
-            condition.type,
-            condition.status,
-            condition.reason,
-            condition.message,
-            f"{self._clock.wall():%Y-%m-%dT%H:%M:%SZ}",
-        )
+        stamped = replace(condition, changed_at=f"{self._clock.wall():%Y-%m-%dT%H:%M:%SZ}")
         log.info(
             "node condition",
             node=node.meta.name,

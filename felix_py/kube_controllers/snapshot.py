@@ -68,13 +68,3 @@ class Dirty:
 def pod_of(key: ResourceKey, endpoint: WorkloadEndpoint) -> PodName:
     """The pod that an endpoint stands for."""
     return key.namespace, endpoint.pod
-
-
-def namespace_profile(name: str) -> str:
-    """Calico's name of a namespace's profile."""
-    return f"kns.{name}"
-
-
-def account_profile(namespace: str, name: str) -> str:
-    """Calico's name of a service account's profile."""
-    return f"ksa.{namespace}.{name}"

@@ -22,6 +22,7 @@ from felix_py.datastore.model import (
     WorkloadEndpoint,
 )
 from felix_py.datastore.values import Value
+from felix_py.kube_api.calico_names import account_profile, namespace_profile
 from felix_py.kube_api.model import (
     KubeNode,
     Namespace,
@@ -37,8 +38,6 @@ from felix_py.kube_controllers.snapshot import (
     Dirty,
     PodName,
     Snapshot,
-    account_profile,
-    namespace_profile,
     pod_of,
 )
 

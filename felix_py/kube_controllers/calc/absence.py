@@ -33,10 +33,6 @@ class Absences(Generic[K]):
         """It was found after all, or could not be released: wait once more."""
         self._since[key] = now
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._since.clear()
-
     def due(self, now: float, grace_seconds: float) -> Iterator[K]:
         """Those that have been missing for so long."""
         return iter([key for key, at in self._since.items() if now - at >= grace_seconds])
@@ -44,10 +40,6 @@ class Absences(Generic[K]):
     def __iter__(self) -> Iterator[K]:
         """All that is missing."""
         return iter(list(self._since))
-
-    def __len__(self) -> int:
-        """How many are missing."""
-        return len(self._since)
 
 
 def alarm(what: str, known: int, lost: int) -> str:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from felix_py.datastore.codec import rewrite
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Kind, Profile, Stored
+from felix_py.kube_api.calico_names import account_profile, namespace_profile
 from felix_py.kube_api.model import Meta
-from felix_py.kube_controllers.snapshot import Snapshot, account_profile, namespace_profile
+from felix_py.kube_controllers.snapshot import Snapshot
 from felix_py.kube_controllers.wishes import Create, Remove, Replace, Wish
 
 MARK = "felix-py.io/mirror-of"
 """The annotation of profiles that are ours: the uid of what they mirror."""
 ALLOW = {"action": "Allow", "source": {}, "destination": {}}
-NAMESPACE_PREFIX, ACCOUNT_PREFIX = "kns.", "ksa."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,16 @@ def _is_right(stored: Stored[Profile], wanted: _Wanted) -> bool:
 
 
 def _wanted(name: str, snapshot: Snapshot) -> _Wanted | None:
-    """Namespaces have no dots in their names, service accounts may."""
-    if name.startswith(NAMESPACE_PREFIX):
-        namespace = snapshot.namespaces.get(name.removeprefix(NAMESPACE_PREFIX))
-        if namespace is not None and namespace_profile(namespace.meta.name) == name:
-            rules = {"ingress": [ALLOW], "egress": [ALLOW]}
-            return _Wanted(_prefixed("pcns.", namespace.meta), namespace.meta.uid, rules)
-    if name.startswith(ACCOUNT_PREFIX):
-        in_namespace, _, account_name = name.removeprefix(ACCOUNT_PREFIX).partition(".")
-        account = snapshot.accounts.get((in_namespace, account_name))
-        if account is not None and account_profile(in_namespace, account_name) == name:
-            return _Wanted(_prefixed("pcsa.", account.meta), account.meta.uid, {})
+    """What the object mirrors that would have this name; namespaces have no dots in theirs, accounts may."""
+    namespace = snapshot.namespaces.get(name.removeprefix(namespace_profile("")))
+    if namespace is not None and namespace_profile(namespace.meta.name) == name:
+        rules = {"ingress": [ALLOW], "egress": [ALLOW]}
+        return _Wanted(_prefixed("pcns.", namespace.meta), namespace.meta.uid, rules)
+    _, _, rest = name.partition(".")
+    in_namespace, _, account_name = rest.partition(".")
+    account = snapshot.accounts.get((in_namespace, account_name))
+    if account is not None and account_profile(in_namespace, account_name) == name:
+        return _Wanted(_prefixed("pcsa.", account.meta), account.meta.uid, {})
     return None
 
 
