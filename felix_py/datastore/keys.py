@@ -20,6 +20,7 @@ HOSTS = f"{IPAM}host/"
 VIRTUAL = f"{IPAM}virtual/"
 OWN = "/felix-py/v1/"
 OWN_NODES = f"{OWN}nodes/"
+OWN_CONTROLLERS = f"{OWN}controllers/"
 COMPACTED = f"{OWN}compacted"
 """Up to where history was forgotten last (compactor.py)."""
 
@@ -123,7 +124,7 @@ class ControllersKey:
     @property
     def path(self) -> str:
         """The key's text in etcd."""
-        return f"{OWN}controllers/status"
+        return f"{OWN_CONTROLLERS}status"
 
 
 Key = (

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from felix_py.install.errors import NotYet
-from felix_py.kube_api.settings import KubernetesSettings
+from felix_py.kube_api.access import Access
 from felix_py.runtime.errors import RefusedError
 
 Document = dict[str, Any]
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
@@ -46,28 +42,10 @@ class Api(Protocol):
 
 
 class HttpApi:
-    """The real one, as the service account of this pod."""
+    """The real one."""
 
-    def __init__(self, url: str, authority: Path, token: Path, timeout_seconds: float) -> None:
-        self._url, self._token, self._timeout = url, token, timeout_seconds
-        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._tls.load_verify_locations(cafile=str(authority))
-
-    @classmethod
-    def of_pod(cls, settings: KubernetesSettings) -> HttpApi:
-        """By the service account that kubelet mounts. Raises RefusedError."""
-        url = settings.api_server
-        if not url:
-            host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
-            port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-            if not host:
-                raise RefusedError("kubernetes.apiServer: not in a pod; name the API server's URL")
-            url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-        place = SERVICE_ACCOUNT
-        try:
-            return cls(url, place / "ca.crt", place / "token", settings.timeout_seconds)
-        except OSError as error:
-            raise RefusedError(f"{place}: no service account's CA: {error}") from error
+    def __init__(self, access: Access, timeout_seconds: float) -> None:
+        self._access, self._timeout = access, timeout_seconds
 
     def get(self, path: str) -> Document | None:
         """GET."""
@@ -91,18 +69,14 @@ class HttpApi:
         absent_is_fine: bool = False,
     ) -> Document | None:
         request = urllib.request.Request(  # noqa: S310  the scheme is ours
-            self._url + path,
+            self._access.url + path,
             data=None if body is None else json.dumps(body).encode(),
             method=verb,
-            headers={
-                "Authorization": f"Bearer {self._token.read_text('ascii').strip()}",
-                "Content-Type": kind,
-                "Accept": JSON,
-            },
+            headers={**self._access.headers(), "Content-Type": kind, "Accept": JSON},
         )
         try:
             with urllib.request.urlopen(  # noqa: S310
-                request, timeout=self._timeout, context=self._tls
+                request, timeout=self._timeout, context=self._access.tls
             ) as answer:
                 document: Document = json.loads(answer.read(MAX_ANSWER_BYTES))
                 return document
@@ -112,7 +86,9 @@ class HttpApi:
             told = f"{verb} {path}: {error.code}: {_message(error)}"
             raise (NotYet(told) if error.code in BUSY else RefusedError(told)) from error
         except (OSError, http.client.HTTPException) as error:
-            raise NotYet(f"the API server at {self._url} does not answer: {error}") from error
+            raise NotYet(
+                f"the API server at {self._access.url} does not answer: {error}"
+            ) from error
 
 
 def _message(error: urllib.error.HTTPError) -> str:

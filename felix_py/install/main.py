@@ -24,6 +24,8 @@ from felix_py.install.kept_secrets import CLIENTS, Vault
 from felix_py.install.roles import ROLES, ROOT
 from felix_py.install.seeding import SEEDED, seed
 from felix_py.install.settings import Settings
+from felix_py.kube_api import access
+from felix_py.kube_api.settings import KubernetesSettings
 from felix_py.runtime import logs
 from felix_py.runtime.errors import FelixPyError, TransientError
 from felix_py.runtime.settings import load, parse_arguments
@@ -48,11 +50,16 @@ def main() -> None:
     try:
         settings = load(Settings, parse_arguments(Settings, sys.argv[1:], ABOUT), os.environ)
         logs.set_up("install", settings.log)
-        Installation(settings, HttpApi.of_pod(settings.kubernetes), stop).run()
+        Installation(settings, _api(settings.kubernetes), stop).run()
     except FelixPyError as error:
         sys.stderr.write(f"felix-py-install: {error}\n")
         _tell_kubelet(str(error))
         sys.exit(1)
+
+
+def _api(settings: KubernetesSettings) -> HttpApi:
+    """Raises NoAccess."""
+    return HttpApi(access.find(settings, os.environ), settings.timeout_seconds)
 
 
 class Installation:

@@ -15,6 +15,7 @@ from felix_py.datastore.keys import (
     HANDLES,
     HOSTS,
     OWN,
+    OWN_CONTROLLERS,
     OWN_NODES,
     kind_prefix,
 )
@@ -23,7 +24,6 @@ from felix_py.datastore.model import Kind
 ROOT, NODE, CONTROLLERS = "root", "felix-py-node", "felix-py-controllers"
 """etcd asks for a user of the name root."""
 CALICO = "/calico/"
-CONTROLLERS_OWN = f"{OWN}controllers/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ ROLES: Mapping[str, tuple[Grant, ...]] = {
         *_IPAM,
         *_OF_NODES,
         Grant(kind_prefix(Kind.PROFILE), write=True),
-        Grant(CONTROLLERS_OWN, write=True),
+        Grant(OWN_CONTROLLERS, write=True),
     ),
 }
 """Pools, peers, configurations and IPAM's settings are the operator's: root alone writes them."""
