@@ -37,6 +37,7 @@ from felix_py.datastore.model import (
 )
 from felix_py.datastore.store import Delete, KeyValue, ModRevisionIs, Put, Transaction
 from ipam import block as blocks
+from ipam import pool as pools_
 from ipam.block import Give
 from ipam.decide import release
 from ipam.draft import Draft, Unreadable
@@ -193,9 +194,7 @@ def _release_unless_foreign(office: Office, endpoint: WorkloadEndpoint, node: No
     pools = office.pools()
     for network in endpoint.networks:
         address = network.network_address
-        pool = next(
-            (p for p in pools if p.cidr.version == address.version and address in p.cidr), None
-        )
+        pool = pools_.containing(address, pools, even_disabled=True)
         if pool is None:
             continue
         cidr = blocks.block_of(address, pool.block_size)
@@ -223,9 +222,7 @@ def _free_held_by(draft: Draft, cidr: IPNetwork, node: NodeName) -> None:
 
 def _held_by(block: Block, node: NodeName) -> list[int]:
     return [
-        ordinal
-        for ordinal in range(len(block.allocations))
-        if (holder := blocks.holder_of(block, ordinal)) and holder.secondary.get("node") == node
+        ordinal for ordinal, holder in blocks.holders(block) if holder.secondary.get("node") == node
     ]
 
 

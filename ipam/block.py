@@ -144,6 +144,13 @@ def holder_of(block: Block, ordinal: int) -> Attribute | None:
     return None if index is None else block.attributes[index]
 
 
+def holders(block: Block) -> Iterator[tuple[int, Attribute]]:
+    """Every ordinal that somebody holds, in order, with who does."""
+    for ordinal, index in enumerate(block.allocations):
+        if index is not None:
+            yield ordinal, block.attributes[index]
+
+
 def ordinals_of(block: Block, handle_id: HandleId) -> tuple[int, ...]:
     """The ordinals that a handle holds."""
     mine = {i for i, a in enumerate(block.attributes) if a.handle_id == handle_id}

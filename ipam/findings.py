@@ -102,10 +102,7 @@ def _held(snapshot: Snapshot) -> dict[IPAddress, list[_Held]]:
     """Every allocated address; two entries when overlapping blocks both give it out."""
     found: dict[IPAddress, list[_Held]] = {}
     for block in snapshot.blocks.values():
-        for ordinal in range(len(block.allocations)):
-            holder = blocks.holder_of(block, ordinal)
-            if holder is None:
-                continue
+        for ordinal, holder in blocks.holders(block):
             secondary = holder.secondary
             held = _Held(
                 block, holder.handle_id, secondary.get("type", ""), secondary.get("node", "")

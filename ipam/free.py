@@ -117,9 +117,9 @@ def _give(cidr: IPNetwork, each: AddressRelease) -> Give:
 
 def _block_of(office: Office, address: IPAddress, pools: Iterable[IPPool]) -> IPNetwork | None:
     """By its pool, disabled ones too; an address outside every pool is looked for in all blocks."""
-    for pool in pools:
-        if address.version == pool.cidr.version and address in pool.cidr:
-            return blocks.block_of(address, pool.block_size)
+    pool = pools_.containing(address, pools, even_disabled=True)
+    if pool is not None:
+        return blocks.block_of(address, pool.block_size)
     for key, _ in office.objects(block_prefix(address.version)):
         if isinstance(key, BlockKey) and address in key.cidr:
             return key.cidr

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPNetwork, IPPool, Stored, WorkloadEndpoint
 from ipam import block as blocks
+from ipam import pool as pools_
 from ipam.block import Give
 from ipam.draft import Draft
 from ipam.free import free
@@ -55,8 +56,5 @@ def _free_own(
 
 
 def _block_of(network: IPNetwork, pools: Iterable[IPPool]) -> IPNetwork | None:
-    address = network.network_address
-    for pool in pools:
-        if pool.cidr.version == address.version and address in pool.cidr:
-            return blocks.block_of(address, pool.block_size)
-    return None
+    pool = pools_.containing(network, pools, even_disabled=True)
+    return None if pool is None else blocks.block_of(network.network_address, pool.block_size)

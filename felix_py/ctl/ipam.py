@@ -15,7 +15,7 @@ from felix_py.datastore.codec import decode
 from felix_py.datastore.keys import ASSIGNMENT, BlockKey, parse
 from felix_py.datastore.model import Block, IPAddress, IPNetwork, IPPool
 from felix_py.datastore.store import Store
-from ipam.block import address_at, holder_of, ordinal_of
+from ipam.block import address_at, holder_of, holders, ordinal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Selection:
 def show(session: Session, selection: Selection, form: output.PlainForm) -> None:
     """Pools with their use, or the holders of one address, block or node's blocks."""
     with session.store() as store:
-        blocks = _blocks(store)
+        blocks = stored_blocks(store)
         pools = [
             v
             for k, item in listed(store, find("ippool"))
@@ -42,7 +42,7 @@ def show(session: Session, selection: Selection, form: output.PlainForm) -> None
         ]
     rows: list[tuple[str, ...]]
     if selection.address:
-        rows = list(_address_rows(blocks, _parsed_address(selection.address)))
+        rows = list(_address_rows(blocks, parsed_address(selection.address)))
         headings: tuple[str, ...] = ("FIELD", "VALUE")
     elif selection != Selection():
         headings = ("ADDRESS", "BLOCK", "OWNER", "HANDLE", "POD", "ON NODE")
@@ -58,7 +58,8 @@ def show(session: Session, selection: Selection, form: output.PlainForm) -> None
     output.table(headings, rows)
 
 
-def _blocks(store: Store) -> list[Block]:
+def stored_blocks(store: Store) -> list[Block]:
+    """Every readable block, by address."""
     found = []
     for item in store.list(ASSIGNMENT).items:
         key = parse(item.key)
@@ -67,7 +68,8 @@ def _blocks(store: Store) -> list[Block]:
     return sorted(found, key=lambda b: (b.cidr.version, b.cidr.network_address))
 
 
-def _parsed_address(text: str) -> IPAddress:
+def parsed_address(text: str) -> IPAddress:
+    """What --ip says. Raises CommandError."""
     try:
         return ip_address(text)
     except ValueError:
@@ -108,10 +110,7 @@ def _selected(blocks: Iterable[Block], selection: Selection) -> Iterable[Block]:
 
 def _holders(blocks: Iterable[Block], selection: Selection) -> Iterable[tuple[str, ...]]:
     for block in blocks:
-        for ordinal, index in enumerate(block.allocations):
-            holder = None if index is None else block.attributes[index]
-            if holder is None:
-                continue
+        for ordinal, holder in holders(block):
             pod = "/".join(
                 filter(None, (holder.secondary.get("namespace"), holder.secondary.get("pod")))
             )

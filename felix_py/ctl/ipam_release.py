@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 
 from felix_py.ctl.connection import Session
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
+from felix_py.ctl.ipam import parsed_address, stored_blocks
 from felix_py.datastore.codec import decode
-from felix_py.datastore.keys import ASSIGNMENT, BlockKey, kind_prefix
-from felix_py.datastore.model import Block, HandleId, IPAddress, Kind, Node, WorkloadEndpoint
+from felix_py.datastore.keys import kind_prefix
+from felix_py.datastore.model import HandleId, IPAddress, Kind, Node, WorkloadEndpoint
+from felix_py.datastore.store import Store
 from ipam import block as blocks
 from ipam.audit import BETWEEN_LOOKS_SECONDS
 from ipam.errors import GaveUp, NotYours, StaleLease
@@ -56,10 +57,10 @@ def release(
 
 
 def _leases(office: Office, address: str, handle: str) -> Sequence[AddressRelease]:
-    wanted = _parsed(address) if address else None
+    wanted = parsed_address(address) if address else None
     found = [
         lease
-        for lease in _held(office)
+        for lease in _held(office.store)
         if (lease.address == wanted if wanted else lease.handle_id == handle)
     ]
     if not found:
@@ -70,24 +71,9 @@ def _leases(office: Office, address: str, handle: str) -> Sequence[AddressReleas
     return found
 
 
-def _parsed(text: str) -> IPAddress:
-    try:
-        return ip_address(text)
-    except ValueError:
-        raise CommandError(f"--ip {text!r} is not an IP address") from None
-
-
-def _held(office: Office) -> Iterator[AddressRelease]:
-    for key, item in office.objects(ASSIGNMENT):
-        block = decode(key, item.value)
-        if isinstance(key, BlockKey) and isinstance(block, Block):
-            yield from _held_in(block)
-
-
-def _held_in(block: Block) -> Iterator[AddressRelease]:
-    for ordinal in range(len(block.allocations)):
-        holder = blocks.holder_of(block, ordinal)
-        if holder is not None:
+def _held(store: Store) -> Iterator[AddressRelease]:
+    for block in stored_blocks(store):
+        for ordinal, holder in blocks.holders(block):
             sequence = block.sequence_for_allocation.get(ordinal)
             named = HandleId(holder.handle_id) if holder.handle_id else None
             yield AddressRelease(blocks.address_at(block, ordinal), named, sequence)
