@@ -25,13 +25,13 @@ from felix_py.kube_api.model import (
 )
 from felix_py.kube_api.port import (
     EVERYTHING,
-    MAX_MESSAGE_CHARACTERS,
     Changed,
     Gone,
     Listing,
     Scope,
     WatchBatch,
     WatchEvent,
+    cut,
 )
 
 
@@ -139,10 +139,7 @@ class MemoryKubeApi:
         """Keep the event in `events`."""
         self._arrive()
         with self._ready:
-            if len(event.message) > MAX_MESSAGE_CHARACTERS:
-                cut = event.message[: MAX_MESSAGE_CHARACTERS - 1] + "…"
-                event = replace(event, message=cut)
-            self.events.append(event)
+            self.events.append(replace(event, message=cut(event.message)))
         self._answer()
 
     def close(self) -> None:

@@ -101,11 +101,6 @@ class Pod:
     addresses: tuple[str, ...] = ()
     """status.podIPs, as kubelet reported them."""
 
-    @property
-    def finished(self) -> bool:
-        """True when none of its containers will run again."""
-        return self.phase in {"Succeeded", "Failed"}
-
 
 @dataclass(frozen=True, slots=True)
 class Namespace:

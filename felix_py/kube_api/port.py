@@ -21,6 +21,13 @@ MAX_MESSAGE_CHARACTERS = 1024
 """The API server refuses an event with a longer message; adapters cut it and end it with `…`."""
 
 
+def cut(message: str) -> str:
+    """An event's message as the API server takes it."""
+    if len(message) <= MAX_MESSAGE_CHARACTERS:
+        return message
+    return message[: MAX_MESSAGE_CHARACTERS - 1] + "…"
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which objects of a kind: of one node's pods, or of one namespace. Empty: all."""

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from felix_py.kube_api.model import EventNote, Lease, NodeCondition, Resource
-from felix_py.kube_api.port import MAX_MESSAGE_CHARACTERS
+from felix_py.kube_api.port import cut
 
 KINDS = {
     Resource.NODES: ("v1", "Node"),
@@ -75,9 +75,6 @@ def event_namespace(event: EventNote) -> str:
 def event_document(event: EventNote, now: str) -> bytes:
     """A core/v1 event."""
     version, kind = KINDS[event.about.resource]
-    message = event.message
-    if len(message) > MAX_MESSAGE_CHARACTERS:
-        message = message[: MAX_MESSAGE_CHARACTERS - 1] + "…"
     about = {
         "apiVersion": version,
         "kind": kind,
@@ -92,7 +89,7 @@ def event_document(event: EventNote, now: str) -> bytes:
             "metadata": {"name": event_name(event), "namespace": event_namespace(event)},
             "involvedObject": about,
             "reason": event.reason,
-            "message": message,
+            "message": cut(event.message),
             "type": "Warning" if event.warning else "Normal",
             "source": {"component": event.component},
             "reportingComponent": event.component,
@@ -106,11 +103,6 @@ def event_document(event: EventNote, now: str) -> bytes:
 def event_renewal(now: str) -> bytes:
     """A merge patch: the same was so again."""
     return msgspec.json.encode({"lastTimestamp": now})
-
-
-def micro_time(at: datetime) -> str:
-    """An instant as Kubernetes' MicroTime."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def whole_time(at: datetime) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from felix_py.kube_api.model import Ref, Resource
-from tests.unit.kube_controllers.world import GRACE_SECONDS, QUARANTINE_SECONDS, World
+from tests.unit.kube_controllers.world import GRACE_SECONDS, QUARANTINE_SECONDS, Replica, World
 
 
 @pytest.fixture
@@ -21,13 +21,19 @@ def mirrored_nodes(world: World, count: int) -> list[str]:
     return names
 
 
-def test_a_deleted_node_gives_back_what_it_held_after_its_grace(world: World) -> None:
+def three_nodes_and_a_pod(world: World) -> Replica:
+    """The pod web on n1 with its address, all of it known to the replica."""
     mirrored_nodes(world, 3)
     world.block("web", node="n1")
     world.pod("web")
     world.endpoint("web", "10.0.0.0")
     one = world.replica()
     one.turn()
+    return one
+
+
+def test_a_deleted_node_gives_back_what_it_held_after_its_grace(world: World) -> None:
+    one = three_nodes_and_a_pod(world)
     world.api.delete(Ref(Resource.NODES, "n1"))
     world.api.delete(Ref(Resource.PODS, "web", "default"))
     one.turn()
@@ -68,12 +74,7 @@ def test_a_node_object_that_agents_still_at_work_make_again_goes_after_one_more_
 
 
 def test_a_deleted_node_keeps_everything_while_kubernetes_has_pods_on_it(world: World) -> None:
-    mirrored_nodes(world, 3)
-    world.block("web", node="n1")
-    world.pod("web")
-    world.endpoint("web", "10.0.0.0")
-    one = world.replica()
-    one.turn()
+    one = three_nodes_and_a_pod(world)
     world.api.delete(Ref(Resource.NODES, "n1"))
     one.turn()
     world.clock.advance(GRACE_SECONDS * 2)
