@@ -37,7 +37,7 @@ class EtcdWatch:
         self._only_one = len(prefixes) == 1
         self._requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._ready = threading.Condition()
-        self._responses: deque[Message] = deque()
+        self._batches: deque[EventBatch] = deque()
         self._waiting_events = 0
         self._error: Exception | None = None
         self._closed = False
@@ -58,19 +58,15 @@ class EtcdWatch:
         events: list[Event] = []
         progress = 0
         with self._ready:
-            self._ready.wait_for(lambda: self._responses or self._error, timeout_seconds)
-            while self._responses and len(events) < MAX_BATCH_EVENTS:
-                response = self._responses.popleft()
-                self._waiting_events -= len(response.events)
-                if response.canceled:
-                    self._error = _cancelled(response)
-                    break
-                events.extend(etcd_messages.events(response.events))
-                if not response.events:
-                    progress = response.header.revision
+            self._ready.wait_for(lambda: self._batches or self._error, timeout_seconds)
+            while self._batches and len(events) < MAX_BATCH_EVENTS:
+                batch = self._batches.popleft()
+                self._waiting_events -= len(batch.events)
+                events.extend(batch.events)
+                if not batch.events:
+                    progress = batch.revision
             self._ready.notify_all()
             if events:
-                # The header's revision is the store's, not how far this watch has come.
                 return EventBatch(tuple(events), max(event.revision for event in events))
             if self._error is not None:
                 raise self._error
@@ -91,15 +87,17 @@ class EtcdWatch:
         error: Exception = StoreAway("etcd ended the watch")
         try:
             for response in self._call:
-                if not self._says_something(response):
+                if response.canceled:
+                    error = _cancelled(response)
+                    break
+                batch = self._understood(response)
+                if batch is None:
                     continue
                 with self._ready:
-                    self._responses.append(response)
-                    self._waiting_events += len(response.events)
+                    self._batches.append(batch)
+                    self._waiting_events += len(batch.events)
                     self._ready.notify_all()
                     self._ready.wait_for(self._has_room)
-                if response.canceled:
-                    break
         except grpc.RpcError as caught:
             error = meaning(caught)
             if isinstance(error, StoreAway) and not self._closed:
@@ -110,11 +108,15 @@ class EtcdWatch:
         self._requests.put(None)
         self._call.cancel()
 
-    def _says_something(self, response: Message) -> bool:
-        """Not so: a watch was created; one of several prefixes has come so far without changes."""
-        if response.events or response.canceled:
-            return True
-        return self._only_one and not response.created
+    def _understood(self, response: Message) -> EventBatch | None:
+        """None when it tells nothing: a watch was created; every key in it is passed over;
+        one of several prefixes has come so far without changes."""
+        if response.events:
+            events = tuple(etcd_messages.events(response.events))
+            # The header's revision is the store's, not how far this watch has come.
+            return EventBatch(events, events[-1].revision) if events else None
+        told = self._only_one and not response.created
+        return EventBatch((), response.header.revision) if told else None
 
     def _has_room(self) -> bool:
         return self._closed or self._waiting_events < MAX_WAITING_EVENTS
