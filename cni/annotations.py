@@ -26,12 +26,8 @@ ADDRESSES = PREFIX + "ipAddrs"
 MAC = PREFIX + "hwAddr"
 FAMILIES = PREFIX + "ipFamilies"
 SOURCES = PREFIX + "allowedSourcePrefixes"
-UNSERVED = {
-    PREFIX
-    + "ipAddrsNoIpam": "addresses past IPAM are not enabled (feature_control.ip_addrs_no_ipam)",
-    PREFIX + "floatingIPs": "floating addresses are not enabled (feature_control.floating_ips)",
-}
-"""What a pod may not ask for, and why: refused, or it would get another network than it wants."""
+PAST_IPAM = PREFIX + "ipAddrsNoIpam"
+FLOATING = PREFIX + "floatingIPs"
 
 FAMILY_NAMES = {"IPv4": 4, "IPv6": 6}
 
@@ -68,12 +64,15 @@ _LIST = msgspec.json.Decoder(list[str])
 class Wishes:
     """What is asked for. pools: by family; empty or absent: nothing is asked for.
 
+    past_ipam: the addresses are to be had without asking IPAM.
+
     sources: prefixes that the pod may send from besides its own addresses.
     qos: Calico's qosControls; slips: annotations about limits that cannot be meant and count as absent.
     """
 
     pools: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     addresses: tuple[IPAddress, ...] = ()
+    past_ipam: bool = False
     mac: str | None = None
     families: tuple[int, ...] = ()
     sources: tuple[str, ...] = ()
@@ -83,9 +82,11 @@ class Wishes:
 
 def wishes_of(pod: Mapping[str, str], namespace: Mapping[str, str]) -> Wishes:
     """The wishes. Raises BadAnnotation or UnsupportedField that name the annotation."""
-    for name, why in UNSERVED.items():
-        if name in pod and _texts(name, pod[name]):
-            raise UnsupportedField(f"annotation {name}: {why}")
+    if _texts_at(FLOATING, pod):
+        raise UnsupportedField(f"annotation {FLOATING}: floating addresses are not served")
+    given, past = (_addresses(name, pod) for name in (ADDRESSES, PAST_IPAM))
+    if given and past:
+        raise BadAnnotation(f"annotations {ADDRESSES} and {PAST_IPAM}: a pod has one of the two")
     qos, slips = _qos(pod)
     return Wishes(
         pools={
@@ -93,7 +94,8 @@ def wishes_of(pod: Mapping[str, str], namespace: Mapping[str, str]) -> Wishes:
             for family, name in POOLS.items()
             if (named := _texts_at(name, pod) or _texts_at(name, namespace))
         },
-        addresses=_addresses(_texts_at(ADDRESSES, pod)),
+        addresses=given or past,
+        past_ipam=bool(past),
         mac=_mac(pod.get(MAC, "")),
         families=_families(_texts_at(FAMILIES, pod)),
         sources=_sources(_texts_at(SOURCES, pod)),
@@ -119,19 +121,17 @@ def _texts(name: str, value: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _addresses(texts: tuple[str, ...]) -> tuple[IPAddress, ...]:
+def _addresses(name: str, annotations: Mapping[str, str]) -> tuple[IPAddress, ...]:
     found: dict[int, IPAddress] = {}
-    for text in texts:
+    for text in _texts_at(name, annotations):
         try:
             address = ip_address(text)
         except ValueError:
-            raise BadAnnotation(
-                f"annotation {ADDRESSES}: {text[:80]!r} is not an IP address"
-            ) from None
+            raise BadAnnotation(f"annotation {name}: {text[:80]!r} is not an IP address") from None
         if found.setdefault(address.version, address) != address:
             first = found[address.version]
             raise BadAnnotation(
-                f"annotation {ADDRESSES}: {first} and {address}; a pod gets one per family"
+                f"annotation {name}: {first} and {address}; a pod gets one per family"
             )
     return tuple(found[version] for version in sorted(found))
 

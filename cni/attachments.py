@@ -112,5 +112,6 @@ def record_of(
         generate_name=request.facts.generate_name if request.facts else "",
         spec={name: value for name, value in spec_of(request.facts).items() if value is not None},
         netns=request.netns,
+        outside=request.conf.passes_ipam,
         mtu=mtu,
     )

@@ -45,6 +45,7 @@ def assign_request(request: Request, names: Names, node: NodeName, birth: Birth)
         addresses=conf.addresses,
         namespace_labels=_namespace_labels(request),
         endpoint=EndpointDraft(names.endpoint, render),
+        outside=conf.passes_ipam,
     )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cni.annotations import Wishes, wishes_of
-from cni.errors import BadAnnotation
+from cni.annotations import PAST_IPAM, Wishes, wishes_of
+from cni.errors import BadAnnotation, UnsupportedField
 from cni.netconf import NetConf
 from felix_py.kube_api.calico_names import PREFIX, labels_of
 from felix_py.kube_api.model import ContainerPort, Namespace, Pod
@@ -50,12 +50,17 @@ def configured(conf: NetConf, facts: PodFacts) -> NetConf:
     families = tuple(each for each in conf.families if each in (wishes.families or conf.families))
     if not families:
         raise BadAnnotation("annotation cni.projectcalico.org/ipFamilies: the network serves none")
+    if wishes.past_ipam and not conf.may_pass_ipam:
+        raise UnsupportedField(
+            f"annotation {PAST_IPAM}: the network does not allow it (feature_control.ip_addrs_no_ipam)"
+        )
     return replace(
         conf,
         families=families,
         pools={**conf.pools, **wishes.pools},
         addresses=wishes.addresses or conf.addresses,
         mac=wishes.mac or conf.mac,
+        passes_ipam=wishes.past_ipam,
     )
 
 

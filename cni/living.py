@@ -59,6 +59,7 @@ def request_for(record: Record, node: NodeName, at: datetime) -> AssignRequest:
         addresses=record.ip_addresses,
         endpoint=EndpointDraft(record.endpoint, _renderer(record, node, at)),
         lives=True,
+        outside=record.outside,
     )
 
 

@@ -77,6 +77,12 @@ class Policy(msgspec.Struct, frozen=True):
     type: Literal["", "k8s"] = ""
 
 
+class FeatureControl(msgspec.Struct, frozen=True):
+    """`feature_control`: what pods may ask for by annotation; floating_ips is not served."""
+
+    ip_addrs_no_ipam: bool = False
+
+
 class Dns(msgspec.Struct, frozen=True, omit_defaults=True):
     """`dns`: given to the runtime in the result."""
 
@@ -95,6 +101,7 @@ class _Raw(msgspec.Struct, frozen=True, rename={"cni_version": "cniVersion"}):
     policy: Policy = Policy()
     args: Args = Args()
     dns: Dns = Dns()
+    feature_control: FeatureControl = FeatureControl()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,10 @@ class NetConf:
     labels: Mapping[str, str] = field(default_factory=dict)
     dns: Dns = field(default_factory=Dns)
     prev_result: Mapping[str, Any] | None = None
+    may_pass_ipam: bool = False
+    """Pods may name addresses that no pool of ours has a say in."""
+    passes_ipam: bool = False
+    """This pod does: `addresses` are such."""
 
 
 def _is_off(value: object) -> bool:
@@ -134,7 +145,6 @@ UNSERVED: Mapping[str, Callable[[Any], bool]] = {
     "policy_setup_timeout_seconds": _is_off,
     "ipMasq": _is_off,
     "container_settings.allow_ip_forwarding": _is_off,
-    "feature_control.ip_addrs_no_ipam": _is_off,
     "feature_control.floating_ips": _is_off,
     "ipam.subnet": _is_off,
     "ipam.ranges": _is_off,
@@ -199,6 +209,7 @@ def parse(document: Mapping[str, Any]) -> NetConf:
         labels=_labels(raw.args.cni.labels),
         dns=raw.dns,
         prev_result=prev,
+        may_pass_ipam=raw.feature_control.ip_addrs_no_ipam,
     )
 
 

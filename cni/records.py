@@ -43,6 +43,8 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     that came from Kubernetes alone."""
     netns: str = ""
     """Where the runtime keeps the pod's namespace; whoever goes there proves first that it is the one."""
+    outside: bool = False
+    """The addresses are none of IPAM's."""
     mtu: int = 0
     """The MTU that configuration fixed; 0: what felix finds right."""
 

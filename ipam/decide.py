@@ -7,6 +7,7 @@ with these differences: all or nothing, and the same handle asking again gets wh
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 
 from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, IPAMConfigKey, ResourceKey
 from felix_py.datastore.model import (
@@ -41,6 +42,8 @@ def assign(draft: Draft, request: AssignRequest, moment: Moment) -> Lease:
     """
     check(request)
     node = _own_node(draft)
+    if request.outside:
+        return _outside(draft, request)
     held = held_by(draft, request.handle_id)
     if request.addresses:
         taken = [given(draft, address, request, held, moment) for address in request.addresses]
@@ -56,6 +59,21 @@ def assign(draft: Draft, request: AssignRequest, moment: Moment) -> Lease:
     _render(draft, request, tuple(address for address, _ in taken))
     leased = tuple(_leased(draft.view, address, block) for address, block in taken)
     return Lease(request.handle_id, leased, revision=0, fresh=len(fresh) == len(taken))
+
+
+def _outside(draft: Draft, request: AssignRequest) -> Lease:
+    """Plan the endpoint alone. Raises NotYours for an address that a pool has a say in."""
+    for address in request.addresses:
+        pool = pools_.containing(address, draft.view.pools, even_disabled=True)
+        if pool is not None:
+            raise NotYours(f"{address} lies in pool {pool.name}, so only IPAM can give it")
+    assert request.endpoint is not None, "without an endpoint there is nothing to write"
+    stored = draft.endpoint(request.endpoint.key, assume_absent=True)
+    _render(draft, request, request.addresses)
+    _, planned = draft.planned(request.endpoint.key)
+    leased = tuple(LeasedAddress(address, ip_network(address)) for address in request.addresses)
+    fresh = stored is None or stored.value != planned
+    return Lease(request.handle_id, leased, revision=0, fresh=fresh)
 
 
 def release(draft: Draft, request: ReleaseRequest) -> Released:

@@ -43,6 +43,8 @@ class AssignRequest:
     count: int = 1
     lives: bool = False
     """The addresses are in use by this handle already: a disabled pool has a place for them, too."""
+    outside: bool = False
+    """The addresses are nobody's here: in no pool, held by no block. Only the endpoint is written."""
 
 
 @dataclass(frozen=True, slots=True)

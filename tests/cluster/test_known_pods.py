@@ -68,9 +68,9 @@ class World:
         )
         return self.node.container(args=args)
 
-    def add(self, call: Call) -> dict[str, Any]:
+    def add(self, call: Call, **conf: Any) -> dict[str, Any]:
         """ADD, which must succeed; the endpoint in etcd."""
-        added = self.node.call("ADD", call, policy={"type": "k8s"})
+        added = self.node.call("ADD", call, policy={"type": "k8s"}, **conf)
         assert added.exit_code == 0, added.stdout
         [endpoint] = [
             each
@@ -201,6 +201,23 @@ def test_a_pod_that_asks_for_the_impossible_is_told_why(
     assert event["message"] == refused.json["msg"]
     for each in (holder, call):
         assert world.node.call("DEL", each).exit_code == 0
+
+
+def test_an_address_past_ipam_is_the_pods_where_the_network_allows_it(world: World) -> None:
+    call = world.pod("outside", {P + "ipAddrsNoIpam": '["203.0.113.9"]'})
+    refused = world.node.call("ADD", call, policy={"type": "k8s"})
+    assert refused.code == 2, refused.stdout
+    allowed = {"feature_control": {"ip_addrs_no_ipam": True}}
+    assert world.add(call, **allowed)["spec"]["ipNetworks"] == ["203.0.113.9/32"]
+    assert world.node.pings("203.0.113.9")
+    assert world.node.allocations() == {}
+    world.node.kill_server()
+    world.node.start_server()
+    status = status_file.read(f"{world.node.directory}/run", "cni") or {}
+    assert status["ipam"]["unregistered"] == []
+    again = world.node.call("ADD", call, policy={"type": "k8s"}, **allowed)
+    assert again.exit_code == 0, again.stdout
+    assert world.node.call("DEL", call).exit_code == 0
 
 
 def test_with_the_api_server_away_known_pods_start_and_others_are_told(world: World) -> None:

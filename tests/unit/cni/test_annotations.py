@@ -58,11 +58,18 @@ def test_what_cannot_be_meant_is_refused_by_its_name(name: str, value: str, told
     assert code_of(refused.value) == 7
 
 
-@pytest.mark.parametrize("name", ["ipAddrsNoIpam", "floatingIPs"])
-def test_what_calico_asks_a_feature_switch_for_is_refused(name: str) -> None:
-    with pytest.raises(UnsupportedField, match=f"{name}.*not enabled"):
-        wishes_of({P + name: '["10.244.0.9"]'}, {})
-    assert wishes_of({P + name: ""}, {}) == wishes_of({}, {})
+def test_addresses_past_ipam_are_told_from_ipams() -> None:
+    wishes = wishes_of({P + "ipAddrsNoIpam": '["203.0.113.9"]'}, {})
+    assert (wishes.addresses, wishes.past_ipam) == ((ip_address("203.0.113.9"),), True)
+    both = {P + "ipAddrsNoIpam": '["203.0.113.9"]', P + "ipAddrs": '["10.244.0.9"]'}
+    with pytest.raises(BadAnnotation, match="one of the two"):
+        wishes_of(both, {})
+
+
+def test_floating_addresses_are_refused() -> None:
+    with pytest.raises(UnsupportedField, match=r"floatingIPs.*not served"):
+        wishes_of({P + "floatingIPs": '["10.244.0.9"]'}, {})
+    assert wishes_of({P + "floatingIPs": ""}, {}) == wishes_of({}, {})
 
 
 def test_limits_are_calicos_controls_and_its_own_annotations_come_first() -> None:

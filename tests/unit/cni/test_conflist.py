@@ -28,6 +28,12 @@ def test_portmap_and_bandwidth_follow_where_the_host_has_them() -> None:
     assert _types(render(CniSettings(), present)) == ["felix-py", "portmap", "bandwidth"]
 
 
+def test_addresses_past_ipam_are_allowed_where_the_settings_say_so() -> None:
+    [plugin] = json.loads(render(CniSettings(ip_addrs_no_ipam=True), ()))["plugins"]
+    parsed = netconf.parse({**plugin, "name": "n", "cniVersion": "1.0.0"})
+    assert parsed.may_pass_ipam
+
+
 def test_bandwidth_is_not_chained_where_felix_limits_pods_itself() -> None:
     text = render(CniSettings(), ("bandwidth", "portmap"), shapes=True)
     assert _types(text) == ["felix-py", "portmap"]

@@ -12,7 +12,7 @@ import pytest
 
 from cni.attachments import record_of
 from cni.endpoint import Birth, assign_request, render_endpoint
-from cni.errors import BadAnnotation
+from cni.errors import BadAnnotation, UnsupportedField
 from cni.facts import configured, facts_of
 from cni.living import request_for
 from cni.naming import names_of
@@ -145,6 +145,17 @@ def test_a_store_that_lost_the_endpoint_gets_it_back_as_it_was() -> None:
     for document in (first, again):
         document["metadata"].pop("uid")
     assert again == first
+
+
+def test_addresses_past_ipam_need_the_networks_leave() -> None:
+    asks = {P + "ipAddrsNoIpam": '["203.0.113.9"]'}
+    with pytest.raises(UnsupportedField, match="does not allow it"):
+        _known(asks)
+    made = _known(asks, feature_control={"ip_addrs_no_ipam": True})
+    asked = assign_request(made, names_of(made, NODE), NODE, Birth("uid", AT))
+    assert (asked.addresses, asked.outside) == ((ip_address("203.0.113.9"),), True)
+    record = record_of(made, names_of(made, NODE), asked.addresses)
+    assert request_for(record, NODE, AT).outside
 
 
 def test_a_service_account_with_a_very_long_name_has_no_label() -> None:

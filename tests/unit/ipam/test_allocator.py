@@ -119,6 +119,24 @@ def test_pools_named_for_one_family_leave_the_other_to_its_selectors() -> None:
         a.assign("h2", families=(4, 6), family_pools={6: ("nowhere",)})
 
 
+def test_an_address_past_ipam_is_in_the_endpoint_alone() -> None:
+    made = cluster()
+    a = machine(made)
+    outside = (ip_address("203.0.113.9"),)
+    lease = a.assign("h1", addresses=outside, outside=True, endpoint=endpoint_for("c1"))
+    assert (addresses(lease), lease.fresh) == (["203.0.113.9"], True)
+    assert made.handle("h1") is None
+    assert made.blocks() == {}
+    stored = made.store.get(ENDPOINT.path)
+    assert stored is not None
+    assert json.loads(stored.value)["spec"]["ipNetworks"] == ["203.0.113.9/32"]
+    inside = (ip_address("10.0.0.1"),)
+    with pytest.raises(NotYours, match="lies in pool v4"):
+        a.assign("h2", addresses=inside, outside=True, endpoint=endpoint_for("c2"))
+    a.release("h1", container_id="c1", endpoint_key=ENDPOINT)
+    assert made.store.get(ENDPOINT.path) is None
+
+
 def test_one_refusal_does_not_disturb_the_others_of_its_batch() -> None:
     made = cluster()
     a = machine(made)
