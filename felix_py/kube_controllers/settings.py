@@ -16,7 +16,7 @@ class ControllersSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     namespace: str = "felix-py"
     """Where the Lease lies."""
     identity: str = ""
-    """Who holds it; empty: the host's name, in a pod its own."""
+    """Who holds it, another one for each process; empty: the host's name."""
     node_grace_seconds: float = 60.0
     """A deleted node keeps what it holds for so long; then a direct read must confirm that it is gone."""
     quarantine_seconds: float = 900.0

@@ -17,6 +17,8 @@ from felix_py.lab.stages import Stages
 from felix_py.lab.topology import Topology
 
 READY_SECONDS = 180.0
+CONDITION_TAINTS = "node.kubernetes.io/"
+"""What Kubernetes itself taints nodes with, as long as a condition lasts."""
 """For the API server, for nodes, for a Deployment: on two cores that others use too."""
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane="
 
@@ -130,13 +132,19 @@ def _absent(kubectl: Kubectl, names: list[str]) -> str | None:
 
 
 def _not_ready(kubectl: Kubectl) -> str | None:
-    waiting = [node for node in kubectl.get("nodes") if not ready(node)]
-    if not waiting:
-        return None
+    """Ready for the scheduler, too: the taints of a node that was not Ready go a moment later."""
+    nodes = kubectl.get("nodes")
+    waiting = [node for node in nodes if not ready(node)]
     said = [
         f"{node['metadata']['name']}: {condition['message']}"
         for node in waiting
         for condition in node["status"].get("conditions", [])
         if condition["type"] == "Ready"
     ]
-    return "; ".join(said) or "no conditions yet"
+    said += [
+        f"{node['metadata']['name']}: taint {taint['key']}"
+        for node in nodes
+        for taint in node["spec"].get("taints", [])
+        if taint["key"].startswith(CONDITION_TAINTS)
+    ]
+    return "; ".join(said) or ("no conditions yet" if waiting else None)
