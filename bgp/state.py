@@ -105,6 +105,8 @@ class Snapshot:
     felix: dict[str, FelixConfiguration] = field(default_factory=dict)
     territory: Owners = field(default_factory=Owners)
     reach_terms: Terms = field(default_factory=Terms)
+    floating: bool = False
+    """FelixConfiguration floatingIPs: felix leads packets to such addresses on."""
 
     @property
     def owners(self) -> Mapping[IPNetwork, NodeName]:
@@ -233,6 +235,8 @@ class State:
         snapshot = self.snapshot
         mine = snapshot.nodes.get(snapshot.me)
         felix = effective(snapshot.felix, snapshot.me, {} if mine is None else mine.meta.labels)
+        before, snapshot.floating = snapshot.floating, felix.floating_ips is True
+        self._dirty.announcements |= before != snapshot.floating
         terms = terms_of(snapshot.reach_terms.backend, felix, snapshot.configurations)
         if terms != snapshot.reach_terms:
             snapshot.reach_terms = terms

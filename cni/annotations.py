@@ -7,7 +7,7 @@ the pools a pod's own beat its namespace's, family by family; everything else is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from cni.errors import BadAnnotation, BadNetworkConfig, CniError, UnsupportedField
+from cni.errors import BadAnnotation, BadNetworkConfig, CniError
 from cni.netconf import parse_mac
 from felix_py.datastore.codec_qos import decode_qos
 from felix_py.datastore.model import Invalid, IPAddress
@@ -65,6 +65,7 @@ class Wishes:
     """What is asked for. pools: by family; empty or absent: nothing is asked for.
 
     past_ipam: the addresses are to be had without asking IPAM.
+    floating: addresses whose packets are to be led to the pod's own of that family.
 
     sources: prefixes that the pod may send from besides its own addresses.
     qos: Calico's qosControls; slips: annotations about limits that cannot be meant and count as absent.
@@ -73,6 +74,7 @@ class Wishes:
     pools: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     addresses: tuple[IPAddress, ...] = ()
     past_ipam: bool = False
+    floating: tuple[IPAddress, ...] = ()
     mac: str | None = None
     families: tuple[int, ...] = ()
     sources: tuple[str, ...] = ()
@@ -81,9 +83,7 @@ class Wishes:
 
 
 def wishes_of(pod: Mapping[str, str], namespace: Mapping[str, str]) -> Wishes:
-    """The wishes. Raises BadAnnotation or UnsupportedField that name the annotation."""
-    if _texts_at(FLOATING, pod):
-        raise UnsupportedField(f"annotation {FLOATING}: floating addresses are not served")
+    """The wishes. Raises BadAnnotation that names the annotation."""
     given, past = (_addresses(name, pod) for name in (ADDRESSES, PAST_IPAM))
     if given and past:
         raise BadAnnotation(f"annotations {ADDRESSES} and {PAST_IPAM}: a pod has one of the two")
@@ -96,6 +96,7 @@ def wishes_of(pod: Mapping[str, str], namespace: Mapping[str, str]) -> Wishes:
         },
         addresses=given or past,
         past_ipam=bool(past),
+        floating=tuple(_each_address(FLOATING, pod)),
         mac=_mac(pod.get(MAC, "")),
         families=_families(_texts_at(FAMILIES, pod)),
         sources=_sources(_texts_at(SOURCES, pod)),
@@ -123,17 +124,21 @@ def _texts(name: str, value: str) -> tuple[str, ...]:
 
 def _addresses(name: str, annotations: Mapping[str, str]) -> tuple[IPAddress, ...]:
     found: dict[int, IPAddress] = {}
-    for text in _texts_at(name, annotations):
-        try:
-            address = ip_address(text)
-        except ValueError:
-            raise BadAnnotation(f"annotation {name}: {text[:80]!r} is not an IP address") from None
+    for address in _each_address(name, annotations):
         if found.setdefault(address.version, address) != address:
             first = found[address.version]
             raise BadAnnotation(
                 f"annotation {name}: {first} and {address}; a pod gets one per family"
             )
     return tuple(found[version] for version in sorted(found))
+
+
+def _each_address(name: str, annotations: Mapping[str, str]) -> Iterator[IPAddress]:
+    for text in _texts_at(name, annotations):
+        try:
+            yield ip_address(text)
+        except ValueError:
+            raise BadAnnotation(f"annotation {name}: {text[:80]!r} is not an IP address") from None
 
 
 def _mac(text: str) -> str | None:

@@ -95,7 +95,7 @@ def record_of(
     request: Request, names: Names, addresses: tuple[IPAddress, ...], mtu: int = 0
 ) -> Record:
     """The record that is written before the link; `mtu`: fixed by configuration, else 0."""
-    pod = request.pod
+    pod, known = request.pod, spec_of(request.facts, addresses)
     return Record(
         host_link=names.host_link,
         handle=names.handle,
@@ -110,7 +110,7 @@ def record_of(
         profiles=tuple(profiles(request)),
         labels=own_labels(request),
         generate_name=request.facts.generate_name if request.facts else "",
-        spec={name: value for name, value in spec_of(request.facts).items() if value is not None},
+        spec={name: value for name, value in known.items() if value is not None},
         netns=request.netns,
         outside=request.conf.passes_ipam,
         mtu=mtu,

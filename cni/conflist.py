@@ -43,8 +43,12 @@ def render(settings: CniSettings, present: Collection[str], *, shapes: bool = Fa
     plugins: list[dict[str, object]] = [
         {"type": PLUGIN_NAME, "ipam": ipam, "policy": {"type": "k8s"}}
     ]
-    if settings.ip_addrs_no_ipam:
-        plugins[0]["feature_control"] = {"ip_addrs_no_ipam": True}
+    allowed = {
+        "ip_addrs_no_ipam": settings.ip_addrs_no_ipam,
+        "floating_ips": settings.floating_ips,
+    }
+    if any(allowed.values()):
+        plugins[0]["feature_control"] = {name: True for name, on in allowed.items() if on}
     if "portmap" in present:
         plugins.append({"type": "portmap", "snat": True, "capabilities": {"portMappings": True}})
     if "bandwidth" in present and not shapes:

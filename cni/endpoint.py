@@ -58,7 +58,7 @@ def render_endpoint(
 ) -> bytes:
     """The endpoint's new text; one that stands is taken over with all that we do not know of it."""
     addresses, stored = given
-    spec = {**_spec(request, names, node, addresses), **spec_of(request.facts)}
+    spec = {**_spec(request, names, node, addresses), **spec_of(request.facts, addresses)}
     labels = {
         **own_labels(request),
         "projectcalico.org/namespace": names.endpoint.namespace,

@@ -5,13 +5,14 @@ Reference: Calico v3.32.1 `libcalico-go/lib/backend/k8s/conversion/workload_endp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cni.annotations import PAST_IPAM, Wishes, wishes_of
+from cni.annotations import FLOATING, PAST_IPAM, Wishes, wishes_of
 from cni.errors import BadAnnotation, UnsupportedField
 from cni.netconf import NetConf
+from felix_py.datastore.model import IPAddress
 from felix_py.kube_api.calico_names import PREFIX, labels_of
 from felix_py.kube_api.model import ContainerPort, Namespace, Pod
 
@@ -54,6 +55,15 @@ def configured(conf: NetConf, facts: PodFacts) -> NetConf:
         raise UnsupportedField(
             f"annotation {PAST_IPAM}: the network does not allow it (feature_control.ip_addrs_no_ipam)"
         )
+    if wishes.floating and not conf.may_float:
+        raise UnsupportedField(
+            f"annotation {FLOATING}: the network does not allow it (feature_control.floating_ips)"
+        )
+    homeless = [each for each in wishes.floating if each.version not in families]
+    if homeless:
+        raise BadAnnotation(
+            f"annotation {FLOATING}: {homeless[0]}: the pod gets no IPv{homeless[0].version}"
+        )
     return replace(
         conf,
         families=families,
@@ -64,13 +74,20 @@ def configured(conf: NetConf, facts: PodFacts) -> NetConf:
     )
 
 
-def spec_of(facts: PodFacts | None) -> dict[str, Any]:
+def spec_of(facts: PodFacts | None, addresses: Iterable[IPAddress]) -> dict[str, Any]:
     """The fields of the endpoint's spec that come from Kubernetes alone; None: there must be none."""
     if facts is None:
         return {}
     spec: dict[str, Any] = {
         "serviceAccountName": facts.service_account or None,
         "ports": [_port(port) for port in facts.ports if port.name or port.host_port] or None,
+        "ipNATs": [
+            {"internalIP": str(address), "externalIP": str(floating)}
+            for address in addresses
+            for floating in facts.wishes.floating
+            if floating.version == address.version
+        ]
+        or None,
     }
     if facts.wishes.sources:
         spec["allowSpoofedSourcePrefixes"] = list(facts.wishes.sources)

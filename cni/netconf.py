@@ -78,9 +78,10 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class FeatureControl(msgspec.Struct, frozen=True):
-    """`feature_control`: what pods may ask for by annotation; floating_ips is not served."""
+    """`feature_control`: what pods may ask for by annotation."""
 
     ip_addrs_no_ipam: bool = False
+    floating_ips: bool = False
 
 
 class Dns(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,6 +125,8 @@ class NetConf:
     prev_result: Mapping[str, Any] | None = None
     may_pass_ipam: bool = False
     """Pods may name addresses that no pool of ours has a say in."""
+    may_float: bool = False
+    """Pods may have packets to other addresses led to them."""
     passes_ipam: bool = False
     """This pod does: `addresses` are such."""
 
@@ -145,7 +148,6 @@ UNSERVED: Mapping[str, Callable[[Any], bool]] = {
     "policy_setup_timeout_seconds": _is_off,
     "ipMasq": _is_off,
     "container_settings.allow_ip_forwarding": _is_off,
-    "feature_control.floating_ips": _is_off,
     "ipam.subnet": _is_off,
     "ipam.ranges": _is_off,
     "ipam.routes": _is_off,
@@ -210,6 +212,7 @@ def parse(document: Mapping[str, Any]) -> NetConf:
         dns=raw.dns,
         prev_result=prev,
         may_pass_ipam=raw.feature_control.ip_addrs_no_ipam,
+        may_float=raw.feature_control.floating_ips,
     )
 
 

@@ -31,6 +31,8 @@ class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """Name of the network in the conflist that is written; the first part of every handle."""
     ip_addrs_no_ipam: bool = False
     """Whether pods of that network may have addresses past IPAM (annotation ipAddrsNoIpam)."""
+    floating_ips: bool = False
+    """Whether pods of that network may have floating addresses (annotation floatingIPs)."""
     assign_ipv4: bool = True
     assign_ipv6: bool = False
     """Which addresses pods of that network get; a conflist of one's own says so in its `ipam`."""

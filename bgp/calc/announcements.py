@@ -2,7 +2,7 @@
 
 A block of ours is announced as a whole once both its own affinity and our confirmed affinity key say so
 (calico#6867: a pending one must not be). Every other address of a local pod inside a pool goes out as
-/32 or /128: borrowed ones, those of single-address blocks, those of blocks not confirmed.
+/32 or /128: borrowed ones, those of single-address blocks, those of blocks not confirmed, and floating ones.
 Calico v3.32's export filter (confd, bird_ipam.cfg.template) is the model.
 """
 
@@ -26,6 +26,7 @@ from felix_py.datastore.model import (
     PrefixAdvertisement,
     WorkloadEndpoint,
 )
+from felix_py.kernel.pod_route import host_prefix
 
 NORMAL_PRIORITY = 1024
 INTERNAL_LOCAL_PREFERENCE = 2147483647 - NORMAL_PRIORITY
@@ -65,6 +66,11 @@ class Facts(Protocol):
         """This node's endpoints."""
         ...
 
+    @property
+    def floating(self) -> bool:
+        """Endpoints' floating addresses are served."""
+        ...
+
 
 Announced = Mapping[IPNetwork, tuple[str, ...]]
 """Prefix -> communities, whoever the peer is."""
@@ -78,7 +84,7 @@ def announced(facts: Facts) -> Announced:
     prefixes = {
         address
         for endpoint in facts.endpoints.values()
-        for address in endpoint.networks
+        for address in _addresses(endpoint, floating=facts.floating)
         if not _covered(address, confirmed, lengths)
     }
     pools = tuple(facts.pools.values())
@@ -119,6 +125,12 @@ def communities_for(
         if _inside(prefix, advertisement.cidr):
             found.update(dict.fromkeys(advertisement.communities))
     return tuple(sorted(found))
+
+
+def _addresses(endpoint: WorkloadEndpoint, *, floating: bool) -> Iterable[IPNetwork]:
+    yield from endpoint.networks
+    if floating:
+        yield from (host_prefix(each.external) for each in endpoint.floating)
 
 
 def _confirmed(facts: Facts) -> Iterable[IPNetwork]:

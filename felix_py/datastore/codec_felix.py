@@ -45,6 +45,7 @@ class _Felix(msgspec.Struct, rename="camel"):
         default=None, name="iptablesNATOutgoingInterfaceFilter"
     )
     workload_source_spoofing: str | None = None
+    floating_ips: str | None = msgspec.field(default=None, name="floatingIPs")
     ipv6_support: bool | None = None
 
 
@@ -86,6 +87,7 @@ def decode_felix_configuration(key: ResourceKey, raw: bytes) -> FelixConfigurati
         any_source_spoofing=_word(
             "spec.workloadSourceSpoofing", spec.workload_source_spoofing, ("Disabled", "Any")
         ),
+        floating_ips=_switch("spec.floatingIPs", spec.floating_ips),
         ipv6_support=spec.ipv6_support,
     )
 

@@ -52,6 +52,8 @@ class FelixConfiguration:
     """Only packets that leave by an interface of this name (a trailing + is a wildcard)."""
     any_source_spoofing: bool | None = None
     """workloadSourceSpoofing Any: endpoints' allowSpoofedSourcePrefixes count."""
+    floating_ips: bool | None = None
+    """Endpoints' floating addresses count; default: they do not."""
     ipv6_support: bool | None = None
 
 

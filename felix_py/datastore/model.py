@@ -19,6 +19,7 @@ from ipaddress import (
 )
 from typing import Generic, NewType, TypeVar
 
+from felix_py.datastore.floating import FloatingAddress
 from felix_py.datastore.qos import QosControls
 
 IPAddress = IPv4Address | IPv6Address
@@ -244,6 +245,8 @@ class WorkloadEndpoint:
     service_account: str = ""
     qos: QosControls | Invalid | None = None
     """Invalid: the controls cannot be read and count as absent."""
+    floating: tuple[FloatingAddress, ...] = ()
+    """ipNATs: counts where FelixConfiguration floatingIPs is Enabled."""
     spoofable: tuple[IPNetwork, ...] = ()
     """allowSpoofedSourcePrefixes: sources it may send from besides its own addresses, where
     FelixConfiguration workloadSourceSpoofing is Any."""

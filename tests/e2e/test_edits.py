@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -161,3 +162,46 @@ def test_a_broken_value_is_named_in_status_and_log_and_changes_nothing(
     lab.felix_lab("prove")
     lab.exec("etcd", "etcdctl", "del", f"{RESOURCES}{key}")
     assert eventually(lambda: not invalid(), SECONDS)
+
+
+def test_a_floating_address_is_led_to_its_pod_from_everywhere_once_felix_serves_them(
+    lab: Lab,
+) -> None:
+    told = lab.status()
+    pod = next(each for each in told["pods"] if each["node"] == "node-a1")
+    stranger = next(each for each in told["pods"] if each["node"] == "node-b2")
+    floating, configuration = "10.244.255.9", f"{RESOURCES}felixconfigurations/default"
+    endpoint = next(
+        key for key, value in lab.etcd(RESOURCES).items() if named(value) == pod["interface"]
+    )
+    before = lab.etcd(endpoint)[endpoint]
+    nats = [{"internalIP": pod["address"], "externalIP": floating}]
+    put(lab, endpoint, {**before, "spec": {**before["spec"], "ipNATs": nats}})
+    assert not asked(stranger["netns"], floating), "nobody said that they are served"
+    served = {
+        "kind": "FelixConfiguration",
+        "apiVersion": "projectcalico.org/v3",
+        "metadata": {"name": "default"},
+        "spec": {"floatingIPs": "Enabled"},
+    }
+    put(lab, configuration, served)
+    try:
+        for netns in (stranger["netns"], pod["netns"], *(tor["netns"] for tor in told["tors"])):
+            assert eventually(partial(asked, netns, floating), SECONDS), netns
+        assert floating in lab.exec("tor-a", "birdc", "-r", "show", "route", "for", floating)
+    finally:
+        lab.exec("etcd", "etcdctl", "del", configuration)
+        put(lab, endpoint, before)
+    assert eventually(lambda: not asked(stranger["netns"], floating), SECONDS)
+
+
+def named(value: object) -> str:
+    """The link that an endpoint names; empty: it is no endpoint."""
+    found = value if isinstance(value, dict) else {}
+    return str(found.get("spec", {}).get("interfaceName", ""))
+
+
+def asked(netns: str, address: str) -> bool:
+    """Whether an address answers a ping from there."""
+    done = in_netns(netns, "ping", "-n", "-c", "1", "-W", "1", address, check=False)
+    return done.returncode == 0

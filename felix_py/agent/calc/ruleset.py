@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from felix_py.agent.calc import nat, senders, spoofing
+from felix_py.agent.calc import floating, nat, senders, spoofing
+from felix_py.agent.calc.floating import FloatingAddresses
 from felix_py.agent.calc.nat import Outgoing
 from felix_py.agent.calc.nft_text import NamedSets
 from felix_py.agent.calc.senders import Tunnels
@@ -25,6 +26,7 @@ class Facts:
     outgoing: Outgoing = field(default_factory=Outgoing)
     tunnels: Tunnels = field(default_factory=Tunnels)
     nodes: Mapping[int, frozenset[str]] = field(default_factory=lambda: NOBODY)
+    floating: FloatingAddresses = field(default_factory=FloatingAddresses)
 
 
 def tables(facts: Facts, links: Collection[LinkElements]) -> tuple[NftTable, NftTable]:
@@ -34,11 +36,13 @@ def tables(facts: Facts, links: Collection[LinkElements]) -> tuple[NftTable, Nft
     inet_sets = {
         **spoofing.sets(links),
         **nat.sets(facts.outgoing),
+        **floating.sets(facts.floating),
         **senders.sets(facts.nodes if needed else NOBODY, configuration.external_nodes or ()),
     }
     inet_chains = (
         spoofing.chains(configuration),
         senders.chains(facts.tunnels, configuration.vxlan_port),
+        floating.chains(facts.floating),
         nat.chains(facts.outgoing, configuration),
     )
     return (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from felix_py.agent.calc import nat, ruleset, senders, spoofing
+from felix_py.agent.calc import floating, nat, ruleset, senders, spoofing
 from felix_py.agent.calc.ruleset import Facts
 from felix_py.agent.calc.senders import Tunnels
 from felix_py.agent.calc.spoofing import LinkElements, Sources
@@ -78,6 +79,7 @@ class FilterManager:
                 senders.tunnels(snapshot),
                 self._nodes.of(snapshot),
             )
+        self._facts = replace(self._facts, floating=floating.floating(snapshot))
         self._tables.want(ruleset.tables(self._facts, self._elements.values()))
         self._decided = True
 
@@ -109,6 +111,7 @@ class FilterManager:
             "connectionsForgotten": self._forgotten,
             "podLinks": len(self._elements),
             "natOutgoing": [str(each) for each in outgoing.sources],
+            "floatingAddresses": len(self._facts.floating.led),
             "senders": {
                 "ipip": tunnels.ipip,
                 "vxlan": [f"ipv{version}" for version in sorted(tunnels.vxlan)],

@@ -19,6 +19,7 @@ from felix_py.agent.managers.filter import FilterManager
 from felix_py.agent.managers.forwarding import Forwarding
 from felix_py.agent.state import State
 from felix_py.datastore.felix_configuration import FelixConfiguration
+from felix_py.datastore.floating import FloatingAddress
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     EncapMode,
@@ -241,7 +242,14 @@ class FilterHost:
             for index, pod in enumerate(pods, 10)
         )
 
-    def endpoint(self, pod: Pod, *, spoofable: tuple[str, ...] = (), gone: bool = False) -> None:
+    def endpoint(
+        self,
+        pod: Pod,
+        *,
+        spoofable: tuple[str, ...] = (),
+        floating: tuple[FloatingAddress, ...] = (),
+        gone: bool = False,
+    ) -> None:
         made = WorkloadEndpoint(
             Metadata(pod.name, "default"),
             "k8s",
@@ -252,6 +260,7 @@ class FilterHost:
             "eth0",
             (ip_network(pod.address), ip_network(pod.address6)),
             pod.link,
+            floating=floating,
             spoofable=tuple(ip_network(each) for each in spoofable),
         )
         self.state.fold({endpoint_key(pod.name): change(None if gone else made)})

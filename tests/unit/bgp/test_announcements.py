@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 from bgp.calc.announcements import INTERNAL_LOCAL_PREFERENCE, announced, for_session
 from bgp.model import Family
+from felix_py.datastore.floating import FloatingAddress
 from felix_py.datastore.model import BGPConfiguration, Metadata, PrefixAdvertisement
 from tests.support.bgp_cluster import block, endpoint, peering, pool, snapshot
 
@@ -33,6 +35,16 @@ def test_a_borrowed_address_is_announced_on_its_own() -> None:
     parts = {"blocks": [block("10.244.1.0/26", "node-1")]}
     found = prefixes(**parts, endpoints=[endpoint("a", "10.244.9.5/32", "10.244.1.9/32")])
     assert found == {"10.244.1.0/26", "10.244.9.5/32"}
+
+
+def test_a_floating_address_is_announced_where_felix_serves_it() -> None:
+    led = FloatingAddress(ip_address("10.244.1.5"), ip_address("10.244.200.9"))
+    outside = FloatingAddress(ip_address("10.244.1.5"), ip_address("203.0.113.9"))
+    pod = replace(endpoint("a", "10.244.1.5/32"), floating=(led, outside))
+    made = snapshot(pools=[POOL], blocks=[block("10.244.1.0/26", "node-1")], endpoints=[pod])
+    assert set(map(str, announced(made))) == {"10.244.1.0/26"}
+    made.floating = True
+    assert set(map(str, announced(made))) == {"10.244.1.0/26", "10.244.200.9/32"}
 
 
 def test_both_families_are_announced() -> None:

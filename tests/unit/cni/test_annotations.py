@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from cni.annotations import wishes_of
-from cni.errors import BadAnnotation, UnsupportedField, code_of
+from cni.errors import BadAnnotation, code_of
 
 P = "cni.projectcalico.org/"
 Q = "qos.projectcalico.org/"
@@ -66,9 +66,11 @@ def test_addresses_past_ipam_are_told_from_ipams() -> None:
         wishes_of(both, {})
 
 
-def test_floating_addresses_are_refused() -> None:
-    with pytest.raises(UnsupportedField, match=r"floatingIPs.*not served"):
-        wishes_of({P + "floatingIPs": '["10.244.0.9"]'}, {})
+def test_floating_addresses_may_be_several_of_a_family() -> None:
+    wishes = wishes_of({P + "floatingIPs": '["10.250.0.9", "10.250.0.8", "fd00::9"]'}, {})
+    assert wishes.floating == tuple(map(ip_address, ("10.250.0.9", "10.250.0.8", "fd00::9")))
+    with pytest.raises(BadAnnotation, match=r"floatingIPs: 'x' is not an IP address"):
+        wishes_of({P + "floatingIPs": '["x"]'}, {})
     assert wishes_of({P + "floatingIPs": ""}, {}) == wishes_of({}, {})
 
 

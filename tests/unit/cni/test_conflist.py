@@ -34,6 +34,12 @@ def test_addresses_past_ipam_are_allowed_where_the_settings_say_so() -> None:
     assert parsed.may_pass_ipam
 
 
+def test_floating_addresses_are_allowed_where_the_settings_say_so() -> None:
+    [plugin] = json.loads(render(CniSettings(floating_ips=True), ()))["plugins"]
+    parsed = netconf.parse({**plugin, "name": "n", "cniVersion": "1.0.0"})
+    assert (parsed.may_float, parsed.may_pass_ipam) == (True, False)
+
+
 def test_bandwidth_is_not_chained_where_felix_limits_pods_itself() -> None:
     text = render(CniSettings(), ("bandwidth", "portmap"), shapes=True)
     assert _types(text) == ["felix-py", "portmap"]

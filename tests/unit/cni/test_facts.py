@@ -158,6 +158,22 @@ def test_addresses_past_ipam_need_the_networks_leave() -> None:
     assert request_for(record, NODE, AT).outside
 
 
+def test_floating_addresses_need_the_networks_leave_and_an_address_of_their_family() -> None:
+    asks = {P + "floatingIPs": '["10.250.0.9"]'}
+    with pytest.raises(UnsupportedField, match=r"feature_control\.floating_ips"):
+        _known(asks)
+    allowed = {"feature_control": {"floating_ips": True}}
+    with pytest.raises(BadAnnotation, match="fd00::9: the pod gets no IPv6"):
+        _known({P + "floatingIPs": '["fd00::9"]'}, **allowed)
+    made = _known(asks, **allowed)
+    first = _rendered(made)
+    assert first["spec"]["ipNATs"] == [{"internalIP": "10.244.1.7", "externalIP": "10.250.0.9"}]
+    lost = request_for(record_of(made, names_of(made, NODE), ADDRESSES), NODE, AT)
+    assert lost.endpoint is not None
+    assert json.loads(lost.endpoint.render(ADDRESSES, None))["spec"] == first["spec"]
+    assert "ipNATs" not in _rendered(_known(), json.dumps(first).encode())["spec"]
+
+
 def test_a_service_account_with_a_very_long_name_has_no_label() -> None:
     long = replace(pod(), service_account="a" * 63)
     assert facts_of(long, namespace()).labels == {"app": "web"}
