@@ -72,6 +72,24 @@ def test_a_pod_of_a_stateful_set_keeps_its_address_by_annotation(asked: Cluster)
     assert address_of(asked, "same-0") == "10.247.0.77"
 
 
+def test_a_pod_that_asks_for_a_taken_address_says_so_and_the_holder_keeps_it(
+    asked: Cluster,
+) -> None:
+    assert address_of(asked, "same-0") == "10.247.0.77"
+    asked.kubectl.run("scale", *NAMESPACE, "statefulset/same", "--replicas=2")
+    try:
+        about = (
+            *("events", *NAMESPACE, "--field-selector"),
+            "involvedObject.name=same-1,reason=AddressTaken",
+        )
+        assert eventually(lambda: asked.kubectl.get(*about) != [], SECONDS)
+        assert "10.247.0.77" in asked.kubectl.get(*about)[0]["message"]
+        assert address_of(asked, "same-0") == "10.247.0.77"
+    finally:
+        asked.kubectl.run("scale", *NAMESPACE, "statefulset/same", "--replicas=1")
+    assert eventually(lambda: uid(asked, "same-1") == "", SECONDS)
+
+
 def uid(cluster: Cluster, pod: str) -> str:
     return cluster.kubectl.run(
         *("get", *NAMESPACE, "pod", pod, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")

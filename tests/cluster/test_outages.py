@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -165,8 +166,11 @@ def whole_again(cluster: Cluster) -> bool:
 
 def spoken_to_all(cluster: Cluster, node: str) -> bool:
     """Whether each of a node's sessions is up, with everything said and nothing left of before."""
-    told = json.loads(cluster.lab.exec(node, "felixctl", "status", "-o", "json"))
-    held = told["daemons"]["bgp"]
+    command = (*cluster.lab.inside(node), "felixctl", "status", "-o", "json")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:  # something is not well yet, and said
+        return False
+    held = json.loads(done.stdout)["daemons"]["bgp"]
     return held["state"] == "ok" and all(
         each["state"] == "up" and each["announcedAll"] and not each["stale"]
         for each in held["status"]["sessions"]
