@@ -46,9 +46,6 @@ class Meta:
     version: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    created_at: str = ""
-    deleted_at: str = ""
-    """The deletionTimestamp: the object is on its way out."""
     generate_name: str = ""
 
 
@@ -65,12 +62,10 @@ class NodeCondition:
 
 @dataclass(frozen=True, slots=True)
 class KubeNode:
-    """A node. addresses: (type, address) as in status.addresses."""
+    """A node."""
 
     meta: Meta
     conditions: tuple[NodeCondition, ...] = ()
-    addresses: tuple[tuple[str, str], ...] = ()
-    unschedulable: bool = False
 
     def condition(self, kind: str) -> NodeCondition | None:
         """The condition of this type, if the node has it."""
@@ -90,16 +85,13 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod. node is empty while it is not scheduled; phase as in status.phase."""
+    """A pod. node is empty while it is not scheduled."""
 
     meta: Meta
     node: str = ""
     service_account: str = "default"
-    phase: str = "Pending"
     host_network: bool = False
     ports: tuple[ContainerPort, ...] = ()
-    addresses: tuple[str, ...] = ()
-    """status.podIPs, as kubelet reported them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +99,6 @@ class Namespace:
     """A namespace."""
 
     meta: Meta
-    phase: str = "Active"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,6 @@ def _meta(wire: MetaShape) -> Meta:
         version=wire.resource_version or "",
         labels=wire.labels or {},
         annotations=wire.annotations or {},
-        created_at=wire.creation_timestamp or "",
-        deleted_at=wire.deletion_timestamp or "",
         generate_name=wire.generate_name or "",
     )
 
@@ -83,10 +81,8 @@ def _pod(wire: PodShape) -> Pod:
         meta=_meta(wire.metadata),
         node=wire.spec.node_name or "",
         service_account=wire.spec.service_account_name or "default",
-        phase=wire.status.phase or "Pending",
         host_network=bool(wire.spec.host_network),
         ports=ports,
-        addresses=tuple(each.ip for each in wire.status.pod_ips or () if each.ip),
     )
 
 
@@ -101,12 +97,11 @@ def _node(wire: NodeShape) -> KubeNode:
         )
         for each in wire.status.conditions or ()
     )
-    addresses = tuple((each.type, each.address) for each in wire.status.addresses or ())
-    return KubeNode(_meta(wire.metadata), conditions, addresses, bool(wire.spec.unschedulable))
+    return KubeNode(_meta(wire.metadata), conditions)
 
 
 def _namespace(wire: NamespaceShape) -> Namespace:
-    return Namespace(_meta(wire.metadata), wire.status.phase or "Active")
+    return Namespace(_meta(wire.metadata))
 
 
 class _Kind(Generic[T]):

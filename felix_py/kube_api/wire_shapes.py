@@ -21,8 +21,6 @@ class MetaShape(msgspec.Struct, rename="camel"):
     resource_version: str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
-    creation_timestamp: str | None = None
-    deletion_timestamp: str | None = None
     generate_name: str | None = None
 
 
@@ -51,25 +49,11 @@ class PodSpecShape(msgspec.Struct, rename="camel"):
     containers: list[ContainerShape] | None = None
 
 
-class PodIPShape(msgspec.Struct):
-    """PodIP."""
-
-    ip: str | None = None
-
-
-class PodStatusShape(msgspec.Struct, rename="camel"):
-    """PodStatus."""
-
-    phase: str | None = None
-    pod_ips: list[PodIPShape] | None = msgspec.field(default=None, name="podIPs")
-
-
 class PodShape(msgspec.Struct):
     """Pod."""
 
     metadata: MetaShape
     spec: PodSpecShape
-    status: PodStatusShape = msgspec.field(default_factory=PodStatusShape)
 
 
 class ConditionShape(msgspec.Struct, rename="camel"):
@@ -82,45 +66,23 @@ class ConditionShape(msgspec.Struct, rename="camel"):
     last_transition_time: str | None = None
 
 
-class AddressShape(msgspec.Struct):
-    """NodeAddress."""
-
-    type: str
-    address: str
-
-
-class NodeSpecShape(msgspec.Struct):
-    """NodeSpec."""
-
-    unschedulable: bool | None = None
-
-
 class NodeStatusShape(msgspec.Struct):
     """NodeStatus."""
 
     conditions: list[ConditionShape] | None = None
-    addresses: list[AddressShape] | None = None
 
 
 class NodeShape(msgspec.Struct):
     """Node."""
 
     metadata: MetaShape
-    spec: NodeSpecShape = msgspec.field(default_factory=NodeSpecShape)
     status: NodeStatusShape = msgspec.field(default_factory=NodeStatusShape)
-
-
-class NamespaceStatusShape(msgspec.Struct):
-    """NamespaceStatus."""
-
-    phase: str | None = None
 
 
 class NamespaceShape(msgspec.Struct):
     """Namespace."""
 
     metadata: MetaShape
-    status: NamespaceStatusShape = msgspec.field(default_factory=NamespaceStatusShape)
 
 
 class BareShape(msgspec.Struct):

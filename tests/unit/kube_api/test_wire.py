@@ -41,14 +41,11 @@ EXPECTED = Pod(
         "u",
         "7",
         labels={"app": "web"},
-        created_at="2026-01-01T00:00:00Z",
         generate_name="web-",
     ),
     node="n1",
     service_account="builder",
-    phase="Running",
     ports=(ContainerPort(80, "TCP", "http"), ContainerPort(53, "UDP", host_port=5353)),
-    addresses=("10.0.0.1",),
 )
 NOTE = EventNote(Ref(Resource.PODS, "web-1", "shop"), "u", "AddressTaken", "taken", "felix-py-cni")
 
