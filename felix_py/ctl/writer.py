@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +32,41 @@ MAX_ATTEMPTS = 5
 """Tries of an `apply` that loses its race; then the user is told."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a document makes of an object. before: as stored, None: not there; after: as it will be.
+
+    room: compares by which a new object's neighbours are still those that it was checked against.
+    """
+
+    key: ResourceKey
+    title: str
+    before: KeyValue | None
+    after: bytes
+    room: tuple[Compare, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """There is nothing to write."""
+        return self.before is not None and json.loads(self.after) == json.loads(self.before.value)
+
+    @property
+    def compares(self) -> tuple[Compare, ...]:
+        """What must still be so when it is written."""
+        revision = 0 if self.before is None else self.before.mod_revision
+        return (ModRevisionIs(self.key.path, revision), *self.room)
+
+    @property
+    def write(self) -> Put:
+        """The write itself."""
+        return Put(self.key.path, self.after)
+
+    @property
+    def done(self) -> str:
+        """What was done, for people."""
+        return "created" if self.before is None else "changed"
+
+
 class Writer:
     """create, apply, delete and label against one store."""
 
@@ -52,28 +88,35 @@ class Writer:
 
     def apply(self, document: Document) -> str:
         """Create or replace; labels, annotations and spec are the document's, the rest is kept."""
-        document = rules.complete(document)
         for _ in range(MAX_ATTEMPTS):
-            stored = self._store.get(document.key.path)
-            if stored is None:
-                if document.resource_version:
-                    raise NotThere(
-                        f"{document.title}: not there any more; remove metadata.resourceVersion "
-                        "to create it"
-                    )
-                if self._put_new(document):
-                    return f"{document.title} created"
-                continue
-            _check_version(document, stored)
-            raw = _replacement(document, stored)
-            if json.loads(raw) == json.loads(stored.value):
-                return f"{document.title} unchanged"
-            self._check_change(document, stored, raw)
-            if self._swap(stored, raw):
-                return f"{document.title} changed"
+            change = self.foresee(document)
+            if change.unchanged:
+                return f"{change.title} unchanged"
+            if self._store.transact(Transaction(change.compares, (change.write,))).succeeded:
+                return f"{change.title} {change.done}"
         raise Conflict(
             f"{document.title}: changed by others {MAX_ATTEMPTS} times meanwhile; try again"
         )
+
+    def foresee(self, document: Document) -> Change:
+        """What `apply` would write, checked against what is stored. Raises CommandError."""
+        document = rules.complete(document)
+        stored = self._store.get(document.key.path)
+        if stored is not None:
+            _check_version(document, stored)
+            raw = _replacement(document, stored)
+            change = Change(document.key, document.title, stored, raw)
+            if not change.unchanged:
+                self._check_change(document, stored, raw)
+            return change
+        if document.resource_version:
+            raise NotThere(
+                f"{document.title}: not there any more; remove metadata.resourceVersion to create it"
+            )
+        raw = _new(document)
+        value = _decoded(document.key, raw, document.title)
+        room = self._room_for(value) if isinstance(value, IPPool) else ()
+        return Change(document.key, document.title, None, raw, room)
 
     def edit(self, key: ResourceKey, title: str, change: Callable[[bytes], bytes]) -> None:
         """Rewrite a stored object by a function of its text, compared and swapped."""
@@ -104,11 +147,9 @@ class Writer:
     def _put_new(self, document: Document) -> bool:
         raw = _new(document)
         value = _decoded(document.key, raw, document.title)
-        compares: tuple[Compare, ...] = (ModRevisionIs(document.key.path, 0),)
-        if isinstance(value, IPPool):
-            compares += self._room_for(value)
-        outcome = self._store.transact(Transaction(compares, (Put(document.key.path, raw),)))
-        return outcome.succeeded
+        room = self._room_for(value) if isinstance(value, IPPool) else ()
+        change = Change(document.key, document.title, None, raw, room)
+        return self._store.transact(Transaction(change.compares, (change.write,))).succeeded
 
     def _room_for(self, pool: IPPool) -> tuple[Compare, ...]:
         """Refuse what overlaps; a pool that somebody else makes meanwhile fails the transaction."""
