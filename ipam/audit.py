@@ -39,8 +39,9 @@ from felix_py.datastore.model import (
 )
 from felix_py.datastore.store import KeyValue, Store
 from felix_py.datastore.values import Value
+from ipam.comparison import compare
 from ipam.errors import GaveUp
-from ipam.findings import Finding, Snapshot, compare
+from ipam.findings import Finding, Snapshot
 
 PREFIXES = (
     ASSIGNMENT,
@@ -148,4 +149,5 @@ def _snapshot(look: _Look) -> Snapshot:
         endpoints={k.path: v for k, v in values.items() if isinstance(v, WorkloadEndpoint)},
         nodes=nodes,
         unreadable=unreadable,
+        revisions={path: item.mod_revision for path, item in look.items.items()},
     )

@@ -12,7 +12,7 @@ from typing import TypeVar
 from felix_py.datastore import codec
 from felix_py.datastore.keys import Key, ResourceKey, kind_prefix, parse
 from felix_py.datastore.model import Invalid, IPPool, Kind, Node, NodeName
-from felix_py.datastore.store import KeyValue, Store, Transaction
+from felix_py.datastore.store import Compare, KeyValue, Store, Transaction
 from ipam.draft import Draft, MissingFacts, store_writes
 from ipam.errors import GaveUp
 from ipam.reader import Reader
@@ -46,6 +46,17 @@ class Office:
             if self.store.transact(Transaction(draft.compares, writes)).succeeded:
                 return answer
         raise GaveUp(f"lost {MAX_CAS_ATTEMPTS} races in a row; try again")
+
+    def attempt(self, plan: Callable[[Draft], T], also: tuple[Compare, ...]) -> T | None:
+        """Plan on fresh facts and commit once, if `also` holds, too; None: something changed meanwhile.
+
+        Raises what the plan refuses, GaveUp.
+        """
+        draft, answer = self._planned(plan)
+        writes = store_writes(draft.writes())
+        if not self.store.transact(Transaction((*draft.compares, *also), writes)).succeeded:
+            return None
+        return answer
 
     def objects(self, prefix: str) -> list[tuple[Key, KeyValue]]:
         """Every key of a prefix that is ours to read."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from felix_py.ctl import ipam, ipam_check, ipam_configure, ipam_release, output
+from felix_py.ctl import ipam, ipam_check, ipam_configure, ipam_fix, ipam_release, output
 
 app = typer.Typer(help="Addresses: who holds what.", no_args_is_help=True)
 
@@ -64,7 +64,14 @@ def check(
     form: PlainOutput = output.PlainForm.TABLE,
     *,
     kernel: Annotated[bool, typer.Option(help="also compare this node's routes")] = True,
+    fix: Annotated[bool, typer.Option("--fix", help="put right what needs no person")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="with --fix: without asking")] = False,
 ) -> None:
-    """What is leaked, doubled or stray, with what to do; exit status 2 when something is."""
-    if not ipam_check.check(context.obj, form, kernel=kernel):
+    """What is leaked, doubled or stray, with what to do; exit status 2 when something is (left)."""
+    fine = (
+        ipam_fix.fix(context.obj, yes=yes)
+        if fix
+        else ipam_check.check(context.obj, form, kernel=kernel)
+    )
+    if not fine:
         raise typer.Exit(output.SOMETHING_IS_WRONG)

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+import typer
 
-from felix_py.ctl import ipam_configure, ipam_release
+from felix_py.ctl import ipam_configure, ipam_fix, ipam_release
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
 from tests.unit.ctl.memory_session import RESOURCES, MemorySession
 
@@ -149,3 +150,36 @@ def test_a_configuration_that_calico_refuses_is_refused_and_stays(session: Memor
         with pytest.raises(CommandError):
             ipam_configure.configure(session, **wrong)
     assert "strictaffinity: true" in ipam_configure.configure(session)
+
+
+def fixed(session: MemorySession, *, yes: bool = True) -> bool:
+    return ipam_fix.fix(session, yes=yes, wait=lambda _: None)
+
+
+def test_check_fix_releases_the_leaked_and_says_what_is_left(
+    session: MemorySession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session.put(ENDPOINT, endpoint("10.244.0.1"))
+    session.put("/calico/ipam/v2/host/worker-1/ipv4/block/10.244.0.0-30", b"{}")
+    session.put(f"{RESOURCES}nodes/worker-1", b'{"metadata":{"name":"worker-1"},"spec":{}}')
+    assert fixed(session)
+    said = capsys.readouterr().out
+    assert "10.244.0.0: released 10.244.0.0 from handle net.abc" in said
+    assert free(session) == [0, 2, 3]
+    assert fixed(session)
+    assert "nothing is wrong" in capsys.readouterr().out
+    session.put(f"{RESOURCES}ippools/main", b"no JSON")
+    assert not fixed(session)
+    assert "left: `felixctl ipam check` says what to do" in capsys.readouterr().out
+
+
+def test_check_fix_does_nothing_when_the_answer_is_no(
+    session: MemorySession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no(*_: object, **__: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr("typer.confirm", no)
+    with pytest.raises(typer.Abort):
+        fixed(session, yes=False)
+    assert free(session) == [2, 3]
