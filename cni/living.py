@@ -36,13 +36,20 @@ class Living:
 
     def __call__(self) -> list[AssignRequest]:
         """A request for each attachment whose link stands. Raises TransientError: ask again."""
+        at = self.clock.wall()
+        return [request_for(record, self.node, at) for record in self._standing()]
+
+    def handles(self) -> frozenset[HandleId]:
+        """Of the same attachments, and of those that were only begun. Raises TransientError."""
+        return frozenset(HandleId(record.handle) for record in self.records.all())
+
+    def _standing(self) -> list[Record]:
         try:
             aliases = {link.name: link.alias for link in self.kernel.links()}
         except KernelRefused as refused:
             raise TryAgain(f"what lives here cannot be listed: {refused}") from refused
-        at = self.clock.wall()
         return [
-            request_for(record, self.node, at)
+            record
             for record in self.records.all()
             if aliases.get(record.host_link) == record.handle
         ]

@@ -50,6 +50,7 @@ from felix_py.runtime.settings import BadSettings, load, parse_arguments
 from felix_py.runtime.supervisor import Supervisor
 from felix_py.runtime.version import VERSION
 from ipam.allocator import Allocator, watched_prefixes
+from ipam.auditor import Auditor
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +148,17 @@ def assemble(
     syncer = Syncer(store, watched, mailbox, History(run_dir, DAEMON), clock)
     supervisor.add("syncer", syncer.run)
     may_open = mailbox.trusts_store
+    auditor = Auditor(
+        store,
+        node,
+        clock,
+        living.handles,
+        lambda: reporter.why_not() is None,
+        period_seconds=settings.cni.audit_seconds,
+        quarantine_seconds=settings.cni.quarantine_seconds,
+    )
+    reporter.concerns.append(auditor)
+    supervisor.add("auditor", auditor.run)
     owner = Owner(fence, takeover, allocator.run, reporter.note_fence, may_open)
     supervisor.add("allocator", owner.run)
     supervisor.add("settler", Settler(attachments.pending, service.settle, clock).run)

@@ -36,6 +36,10 @@ class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     assign_ipv4: bool = True
     assign_ipv6: bool = False
     """Which addresses pods of that network get; a conflist of one's own says so in its `ipam`."""
+    audit_seconds: float = 600.0
+    """How often one of the nodes audits all addresses in etcd; 0: this node never does."""
+    quarantine_seconds: float = 900.0
+    """For how long a finding must stand unchanged before it is put right."""
     metrics_address: str = "127.0.0.1"
     metrics_port: int = 0
     """0: no metrics are served."""

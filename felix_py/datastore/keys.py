@@ -23,6 +23,8 @@ OWN_NODES = f"{OWN}nodes/"
 OWN_CONTROLLERS = f"{OWN}controllers/"
 COMPACTED = f"{OWN}compacted"
 """Up to where history was forgotten last (compactor.py)."""
+AUDIT = f"{OWN}audit"
+"""What the last audit of addresses found, and who audits (ipam/auditor.py)."""
 
 NAMESPACED = frozenset({Kind.WORKLOAD_ENDPOINT})
 

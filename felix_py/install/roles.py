@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from felix_py.datastore.keys import (
     ASSIGNMENT,
+    AUDIT,
     COMPACTED,
     HANDLES,
     HOSTS,
@@ -42,8 +43,10 @@ _OF_NODES = tuple(
     for prefix in (kind_prefix(Kind.WORKLOAD_ENDPOINT), kind_prefix(Kind.NODE), OWN_NODES)
 )
 
+_OF_ALL_NODES = tuple(Grant(key, write=True, exact=True) for key in (COMPACTED, AUDIT))
+
 ROLES: Mapping[str, tuple[Grant, ...]] = {
-    NODE: (*READ_ALL, *_IPAM, *_OF_NODES, Grant(COMPACTED, write=True, exact=True)),
+    NODE: (*READ_ALL, *_IPAM, *_OF_NODES, *_OF_ALL_NODES),
     CONTROLLERS: (
         *READ_ALL,
         *_IPAM,
