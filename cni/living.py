@@ -22,6 +22,7 @@ from felix_py.kernel.pod_route import host_prefix
 from felix_py.kernel.port import Kernel
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.errors import RefusedError
+from ipam.recovery import Claim
 from ipam.requests import AssignRequest, EndpointDraft
 
 
@@ -38,6 +39,18 @@ class Living:
         """A request for each attachment whose link stands. Raises TransientError: ask again."""
         at = self.clock.wall()
         return [request_for(record, self.node, at) for record in self._standing()]
+
+    def claims(self) -> list[Claim]:
+        """The same for who judges a store that went back. Raises TransientError."""
+        return [
+            Claim(
+                HandleId(record.handle),
+                record.endpoint.path,
+                record.container_id,
+                () if record.outside else record.ip_addresses,
+            )
+            for record in self._standing()
+        ]
 
     def handles(self) -> frozenset[HandleId]:
         """Of the same attachments, and of those that were only begun. Raises TransientError."""

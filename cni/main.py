@@ -19,6 +19,7 @@ from cni.owner import Owner
 from cni.pending import PendingDels, Settler
 from cni.pods import KnownPods
 from cni.records import Records
+from cni.recovery import Recovery
 from cni.server import Server
 from cni.service import Service
 from cni.settings import Settings
@@ -159,6 +160,8 @@ def assemble(
     )
     reporter.concerns.append(auditor)
     supervisor.add("auditor", auditor.run)
+    recovery = Recovery(store, node, living.claims, lambda: mailbox.store_state.frozen is not None)
+    supervisor.add("recovery", recovery.run)
     owner = Owner(fence, takeover, allocator.run, reporter.note_fence, may_open)
     supervisor.add("allocator", owner.run)
     supervisor.add("settler", Settler(attachments.pending, service.settle, clock).run)

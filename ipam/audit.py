@@ -99,6 +99,11 @@ def audit(
     )
 
 
+def snapshot_of(store: Store) -> Snapshot:
+    """Everything that is compared, at one revision. Raises StoreAway, GaveUp."""
+    return _snapshot(_look(store))
+
+
 def _look(store: Store) -> _Look:
     for _ in range(LOOK_ATTEMPTS):
         try:

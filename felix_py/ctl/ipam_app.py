@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from felix_py.ctl import ipam, ipam_check, ipam_configure, ipam_fix, ipam_release, output
+from felix_py.ctl import (
+    ipam,
+    ipam_check,
+    ipam_configure,
+    ipam_fix,
+    ipam_recover,
+    ipam_release,
+    output,
+)
+from felix_py.datastore.model import NodeName
 
 app = typer.Typer(help="Addresses: who holds what.", no_args_is_help=True)
 
@@ -75,3 +84,20 @@ def check(
     )
     if not fine:
         raise typer.Exit(output.SOMETHING_IS_WRONG)
+
+
+@app.command()
+def recover(
+    context: typer.Context,
+    dead: Annotated[str, typer.Option("--dead", help="nodes that are gone, by commas")] = "",
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="without asking")] = False,
+) -> None:
+    """Make a store that went back agree with what lives on all nodes, and accept it."""
+    terms = ipam_recover.Terms(tuple(NodeName(name) for name in dead.split(",") if name), yes)
+    for line in ipam_recover.recover(context.obj, terms, _confirm):
+        print(line)
+
+
+def _confirm(question: str) -> None:
+    typer.confirm(question, abort=True)

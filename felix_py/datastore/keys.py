@@ -26,6 +26,11 @@ COMPACTED = f"{OWN}compacted"
 AUDIT = f"{OWN}audit"
 """What the last audit of addresses found, and who audits (ipam/auditor.py)."""
 
+RECOVERY = f"{OWN}recovery"
+"""An operator asks frozen nodes what lives there (cni/recovery.py); the value names the question."""
+RECOVERY_ANSWER = "recovery"
+"""Below a node's own keys: its answer."""
+
 NAMESPACED = frozenset({Kind.WORKLOAD_ENDPOINT})
 
 _BLOCK = re.compile(r"ipv([46])/block/([0-9a-f.:]+)-([0-9]{1,3})")
@@ -117,6 +122,11 @@ class StatusKey:
     def path(self) -> str:
         """The key's text in etcd."""
         return f"{OWN_NODES}{self.node}/status/{self.daemon}"
+
+
+def recovery_answer(node: NodeName) -> str:
+    """The path of a node's answer to RECOVERY."""
+    return f"{OWN_NODES}{node}/{RECOVERY_ANSWER}"
 
 
 @dataclass(frozen=True, slots=True)

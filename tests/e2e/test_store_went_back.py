@@ -326,7 +326,7 @@ def restarted(cluster: Cluster, kind: str, before: list[int]) -> bool:
 
 
 @pytest.mark.timeout(400)
-def test_an_accepted_restore_keeps_what_lives_and_gives_no_address_twice(cluster: Cluster) -> None:
+def test_a_restore_agrees_with_what_lives_and_gives_no_address_twice(cluster: Cluster) -> None:
     gone = cluster.add("node-a2", "node-b2")
     snapshot = cluster.snapshot()
     after = cluster.add("node-a1", "node-a1", "node-a1", "node-b1")
@@ -337,7 +337,10 @@ def test_an_accepted_restore_keeps_what_lives_and_gives_no_address_twice(cluster
         cluster.wait_frozen("went back")
         links, routes, inside = cluster.pod_links(), cluster.pod_routes(), cluster.inside()
         assert after[0].address in check(cluster, "node-a1", "unregistered pod")
-        cluster.felixctl("node-b2", "datastore", "accept")
+        assert cluster.disagreements(), "the snapshot knows pods that are gone"
+        said = cluster.felixctl("node-b2", "ipam", "recover", "--yes")
+        assert "2 endpoints and" in said
+        assert "CONFLICT" not in said
         assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
         made = cluster.add(
             "node-a1", "node-b1", *(["node-a1", "node-a2", "node-b1", "node-b2"] * 3)
@@ -346,17 +349,41 @@ def test_an_accepted_restore_keeps_what_lives_and_gives_no_address_twice(cluster
         assert cluster.pod_links() >= links
         assert cluster.pod_routes() >= routes
         assert cluster.inside().items() >= inside.items()
-    # What the snapshot holds of pods that were deleted since is named, and only that is wrong.
-    wrong = cluster.disagreements()
-    assert wrong, "the deleted pods are back in etcd"
+    assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
+    assert check(cluster, "node-a1", "") == ""
+    assert cluster.ctl("get", "--prefix", "--keys-only", "/felix-py/v1/recovery").strip() == ""
+    cluster.delete(*after, *made)
+    assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
+
+
+@pytest.mark.timeout(400)
+def test_a_node_that_does_not_answer_is_named_and_a_restore_is_not_accepted_before(
+    cluster: Cluster,
+) -> None:
+    """Then the old way: accepted as it is, and what the snapshot holds of pods that are gone is named."""
+    gone = cluster.add("node-a2")
+    snapshot = cluster.snapshot()
+    after = cluster.add("node-a1", "node-b1")
+    cluster.delete(*gone)
+    with cluster.nothing_lost(*after):
+        cluster.swap(cluster.restored(snapshot))
+        cluster.wait_frozen("went back")
+        cluster.lab.felix_lab("fail", "process", "node-b2", "cni", "--hold")
+        told = cluster.lab.felix_lab(
+            *("exec", "node-a1", "--", "felixctl", "ipam", "recover", "--yes"), check=False
+        )
+        assert told.returncode != 0
+        assert "node-b2 did not answer" in told.stderr
+        cluster.lab.felix_lab("heal")
+        cluster.wait_frozen("went back")
+        cluster.felixctl("node-b2", "datastore", "accept")
+        assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
     for pod in gone:
         assert pod.address in check(cluster, pod.node, "endpoint without route")
-    for pod in gone:
         attachment = pods.attachment(cluster.home, pod.name, pod.container_id)
         cni_runtime.delete(Machine(cluster.home, pod.node), attachment)
     assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
-    assert check(cluster, "node-a1", "") == ""
-    cluster.delete(*after, *made)
+    cluster.delete(*after)
     assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
 
 
@@ -393,7 +420,8 @@ def test_a_wiped_store_freezes_everything_and_is_filled_again_by_who_lives(
         assert cluster.ctl("get", CLUSTER_KEY)
         time.sleep(2)
         cluster.wait_frozen("cluster")
-        cluster.felixctl("node-a1", "datastore", "accept")
+        said = cluster.felixctl("node-a1", "ipam", "recover", "--yes")
+        assert all(f"{pod.address}" in said for pod in after), "registered again"
         assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
         made = cluster.add(*NODES)
         assert not {pod.address for pod in made} & set(inside.values())

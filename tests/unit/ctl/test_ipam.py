@@ -15,10 +15,11 @@ from tests.unit.ctl.memory_session import RESOURCES, MemorySession
 BLOCK = "/calico/ipam/v2/assignment/ipv4/block/10.244.0.0-30"
 HANDLE = "/calico/ipam/v2/handle/net.abc"
 ENDPOINT = f"{RESOURCES}workloadendpoints/default/worker--1-k8s-web-eth0"
+WEB = {"namespace": "default", "node": "worker-1", "pod": "web"}
 
 
 def block(sequence: int = 7) -> bytes:
-    held = {"handle_id": "net.abc", "secondary": {"namespace": "default", "pod": "web"}}
+    held = {"handle_id": "net.abc", "secondary": WEB}
     return json.dumps(
         {
             "cidr": "10.244.0.0/30",
