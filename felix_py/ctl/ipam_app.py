@@ -13,6 +13,7 @@ from felix_py.ctl import (
     ipam_fix,
     ipam_recover,
     ipam_release,
+    ipam_split,
     output,
 )
 from felix_py.datastore.model import NodeName
@@ -84,6 +85,18 @@ def check(
     )
     if not fine:
         raise typer.Exit(output.SOMETHING_IS_WRONG)
+
+
+@app.command()
+def split(
+    context: typer.Context,
+    parts: Annotated[int, typer.Argument(help="how many pools of equal size: 2, 4, 8, 16, 32")],
+    name: Annotated[str, typer.Option("--name", help="the pool of this name")] = "",
+    cidr: Annotated[str, typer.Option("--cidr", help="the pool of this CIDR")] = "",
+) -> None:
+    """Make several pools of one; pods keep their addresses."""
+    for line in ipam_split.split(context.obj, parts, name, cidr):
+        print(line)
 
 
 @app.command()
