@@ -67,6 +67,8 @@ class Member:
             if credentials
             else grpc.insecure_channel(target, _OPTIONS)
         )
+        self.answered_at = time.monotonic()
+        """When it last said anything to a call of ours, or was made."""
         self.kv = rpc.KVStub(self.channel)
         self.watch = rpc.WatchStub(self.channel)
         self.auth = rpc.AuthStub(self.channel)
@@ -133,20 +135,40 @@ class Cluster:
     def _attempt(self, invoke: Invoke, seconds: float) -> Message:
         member = self._member()
         try:
-            metadata = self._metadata(member, seconds)
-            try:
-                return invoke(member, seconds, metadata)
-            except grpc.RpcError as error:
-                if not self._user or not _token_is_dead(error):
-                    raise
-            return invoke(member, seconds, self._metadata(member, seconds, instead_of=metadata))
+            answer = self._ask(member, invoke, seconds)
         except grpc.RpcError as error:
             named = meaning(error)
             if isinstance(named, StoreAway):
                 self.failed(member)
+                self._drop_if_silent(member)
             raise named from error
         except ValueError as error:  # gRPC's word for a closed channel
             raise StoreAway("the connection to the store was closed") from error
+        member.answered_at = time.monotonic()
+        return answer
+
+    def _ask(self, member: Member, invoke: Invoke, seconds: float) -> Message:
+        metadata = self._metadata(member, seconds)
+        try:
+            return invoke(member, seconds, metadata)
+        except grpc.RpcError as error:
+            if not self._user or not _token_is_dead(error):
+                raise
+        return invoke(member, seconds, self._metadata(member, seconds, instead_of=metadata))
+
+    def _drop_if_silent(self, member: Member) -> None:
+        """Give up a connection on which nothing was answered for the time of a call.
+
+        One address may stand for several members (a Service): the next connection leads to another one.
+        gRPC's own keepalive takes 15 to 35 s to notice. Streams on it end, too, and are opened again.
+        """
+        with self._lock:
+            silent = time.monotonic() - member.answered_at >= self.timeout_seconds
+            mine = [index for index, each in self._members.items() if each is member]
+            if not silent or not mine:
+                return
+            del self._members[mine[0]]
+        member.channel.close()
 
     def _member(self) -> Member:
         with self._lock:

@@ -17,6 +17,7 @@ from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.settings import DatastoreSettings
 from felix_py.datastore.store import Delete, ModRevisionIs, Put, Transaction, Watch
 from tests.support.etcd import EtcdServer
+from tests.support.one_address import OneAddress
 
 pytestmark = pytest.mark.etcd
 
@@ -244,3 +245,21 @@ def test_a_full_etcd_refuses_writes_and_still_reads() -> None:
             fill(store)
         assert store.get("/calico/0") is not None
         store.close()
+
+
+def test_a_connection_that_hangs_is_given_up_for_another_to_the_same_address() -> None:
+    """A Service's address leads to another member then; gRPC alone would take up to 35 s."""
+    with EtcdServer() as server, OneAddress(server.client_port) as service:
+        endpoint = f"http://127.0.0.1:{service.port}"
+        store = EtcdStore.connect(DatastoreSettings(endpoints=[endpoint], timeout_seconds=1.0))
+        try:
+            watch = store.watch(["/x"], put(store, "/x"))
+            service.hang()
+            with pytest.raises(StoreAway):
+                store.get("/x")
+            assert store.get("/x") is not None, "the next call has a connection of its own"
+            assert service.accepted == 2
+            with pytest.raises(StoreAway):
+                until_error(watch)
+        finally:
+            store.close()
