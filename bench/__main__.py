@@ -32,6 +32,7 @@ NAMES = (
     "cni",
     "endpoint_route",
     "scale",
+    "ipam",
     "throughput",
     "ipip",
     "bgp_learn",

@@ -82,6 +82,8 @@ class View:
     start_at: StartIndex = start_index
     in_use: tuple[IPNetwork, ...] = ()
     """Addresses of what lives on this node although the store does not give them to it."""
+    _learnt: set[BlockKey | AffinityKey] = field(default_factory=set)
+    """What may be another node's: looked at when the round ends."""
     _remembered: dict[Key, None] = field(default_factory=dict)
     _pools: tuple[IPPool, ...] | None = None
     _reservations: tuple[IPNetwork, ...] | None = None
@@ -108,6 +110,8 @@ class View:
         """Note what we read or wrote ourselves."""
         self.facts[key] = fact
         self._changed(key)
+        if isinstance(key, BlockKey):
+            self._learnt.add(key)
         if isinstance(key, HandleKey) or self.is_endpoint(key):
             self._remembered[key] = None
             if len(self._remembered) > MAX_REMEMBERED:
@@ -127,17 +131,18 @@ class View:
 
     def end_round(self) -> None:
         """Forget other nodes' blocks and affinities: they may change before the next round."""
-        mine = {key.cidr for key, _ in self.affinities}
-        foreign = [
-            key
-            for key, fact in self.facts.items()
-            if (isinstance(key, BlockKey) and key.cidr not in mine)
-            or (isinstance(key, AffinityKey) and not (self.is_mine(key) and fact.exists))
-        ]
-        self.forget(foreign)
+        if self._learnt:
+            mine = {key.cidr for key, _ in self.affinities}
+            self.forget([key for key in self._learnt if self._is_foreign(key, mine)])
+            self._learnt.clear()
         self.listed.clear()
         self.names.clear()
         self.own_blocks_fresh = False
+
+    def _is_foreign(self, key: BlockKey | AffinityKey, mine: set[IPNetwork]) -> bool:
+        if isinstance(key, BlockKey):
+            return key.cidr not in mine
+        return not (self.is_mine(key) and self.facts.get(key, ABSENT).exists)
 
     def get(self, key: Key) -> Seen | None:
         """The fact, None when it is not known. Watched keys are always known."""
@@ -258,6 +263,7 @@ class View:
     def _changed(self, key: Key) -> None:
         if isinstance(key, AffinityKey):
             self._affinities = None
+            self._learnt |= {key, BlockKey(key.cidr)}
         elif isinstance(key, ResourceKey):
             if key.kind is Kind.IP_POOL:
                 self._pools = None
