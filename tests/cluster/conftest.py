@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from image import __main__ as image
+from image import build
 from tests.support import cluster as support
-from tests.support.cluster import Cluster
+from tests.support.cluster import UP_SECONDS, Cluster
+from tests.support.installed import MANIFESTS
+from tests.support.lab import Lab
 
 
 class Clusters:
@@ -54,6 +58,22 @@ def cluster(clusters: Clusters) -> Cluster:
 def plain(clusters: Clusters) -> Cluster:
     """One subnet, and a router that knows no pod."""
     return clusters.get("cluster-plain")
+
+
+@pytest.fixture(scope="session")
+def installed(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One subnet, three nodes, and the manifest as it is."""
+    clusters.down()
+    directory = tmp_path_factory.mktemp("manifest")
+    image.write(directory, build.version())
+    images = [word for path in directory.glob("*.tar") for word in ("--image", str(path))]
+    lab = Lab(directory)
+    manifest = ["--manifest", str(MANIFESTS / "felix-py.yaml")]
+    try:
+        done = lab.felix_lab("up", "cluster-plain", *images, *manifest, seconds=UP_SECONDS)
+        yield Cluster(lab, done.stdout)
+    finally:
+        lab.felix_lab("down", check=False)
 
 
 ORDER = ({"cluster", "proxied", "asked"}, {"plain"})

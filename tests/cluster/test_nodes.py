@@ -26,6 +26,7 @@ from tests.support.cluster_holdings import (
     left_of,
 )
 from tests.support.cluster_truth import disagreements
+from tests.support.controllers import GRACE_SECONDS, QUARANTINE_SECONDS, calm, hurry
 from tests.support.lab import eventually
 
 pytestmark = [
@@ -40,12 +41,6 @@ HOME = "stay"
 """The namespace of these tests' pods."""
 PODS = 6
 MANY = 50
-CONTROLLERS = (*applied.NAMESPACE, "deployment/felix-py-controllers")
-GRACE_SECONDS, QUARANTINE_SECONDS = 15, 45
-HASTE = {
-    "FELIX_PY_CONTROLLERS_NODE_GRACE_SECONDS": f"{GRACE_SECONDS}",
-    "FELIX_PY_CONTROLLERS_QUARANTINE_SECONDS": f"{QUARANTINE_SECONDS}",
-}
 RELEASED = "endpoint of a pod that is gone was given back"
 """What the controllers' log says then."""
 
@@ -56,19 +51,12 @@ def hasty(clusters: Clusters) -> Iterator[None]:
     cluster = clusters.get("cluster")
     if not cluster.topology.applied:
         pytest.skip("the controllers come with the manifest")
-    configure(cluster, *(f"{name}={value}" for name, value in HASTE.items()))
+    hurry(cluster)
     cluster.kubectl.apply(json.dumps({**about("Namespace"), "metadata": {"name": HOME}}))
     cluster.kubectl.apply(json.dumps(workload("DaemonSet", HOME)))
     yield
     cluster.kubectl.run("delete", "namespace", HOME, "--ignore-not-found", timeout_seconds=SECONDS)
-    configure(cluster, *(f"{name}-" for name in HASTE))
-
-
-def configure(cluster: Cluster, *changes: str) -> None:
-    """Change the controllers' environment, and wait until all of them have it."""
-    cluster.kubectl.run("set", "env", *CONTROLLERS, *changes)
-    rollout = ("rollout", "status", *CONTROLLERS, f"--timeout={SECONDS:.0f}s")
-    cluster.kubectl.run(*rollout, timeout_seconds=SECONDS + 10)
+    calm(cluster)
 
 
 def lone_pod(cluster: Cluster, name: str) -> tuple[str, str]:

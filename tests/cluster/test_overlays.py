@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from felix_py.install import configuration
-from felix_py.lab.kubernetes import binaries
+from tests.support.installed import MANIFESTS, kustomized, the_file
 
-MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+OVERLAYS = MANIFESTS / "overlays"
 Objects = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -21,25 +19,20 @@ def objects(text: str) -> Objects:
     return {(each["kind"], each["metadata"]["name"]): each for each in found}
 
 
-def kustomized(folder: Path) -> Objects:
-    command = [str(binaries.built() / "kubectl"), "kustomize", str(folder)]
-    return objects(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-
-
 def test_the_one_file_has_the_objects_that_kustomize_makes_of_the_base() -> None:
-    assert kustomized(MANIFESTS / "base") == objects((MANIFESTS / "felix-py.yaml").read_text())
+    assert objects(kustomized(MANIFESTS / "base")) == objects(the_file())
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (MANIFESTS / "overlays").iterdir()))
+@pytest.mark.parametrize("name", sorted(path.name for path in OVERLAYS.iterdir()))
 def test_the_config_map_of_every_overlay_can_be_installed(name: str) -> None:
-    made = kustomized(MANIFESTS / "overlays" / name)
+    made = objects(kustomized(OVERLAYS / name))
     data = made[("ConfigMap", "felix-py-config")]["data"]
     assert configuration.parse(data, name).seeds
     assert (("DaemonSet", "felix-py-etcd") in made) is (not name.startswith("existing"))
 
 
 def test_with_passwords_nobody_names_a_certificate() -> None:
-    made = kustomized(MANIFESTS / "overlays" / "existing-etcd-password")
+    made = objects(kustomized(OVERLAYS / "existing-etcd-password"))
     readers = 0
     for each in made.values():
         for container in (
