@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     BGPConfiguration,
     BGPPeer,
     ClusterInformation,
+    GenericResource,
     IPPool,
     IPReservation,
     Kind,
@@ -25,6 +29,17 @@ NARROW: dict[Kind, tuple[str, ...]] = {
     Kind.PROFILE: ("NAME",),
     Kind.WORKLOAD_ENDPOINT: ("NAMESPACE", "WORKLOAD", "NODE", "NETWORKS", "INTERFACE"),
     Kind.CLUSTER_INFORMATION: ("NAME", "GUID", "READY"),
+    Kind.BGP_FILTER: ("NAME", "RULES"),
+    Kind.KUBE_CONTROLLERS_CONFIGURATION: ("NAME",),
+    Kind.HOST_ENDPOINT: ("NAME", "NODE"),
+    Kind.NETWORK_SET: ("NAMESPACE", "NAME", "NETS"),
+    Kind.GLOBAL_NETWORK_SET: ("NAME", "NETS"),
+    Kind.TIER: ("NAME", "ORDER"),
+    Kind.NETWORK_POLICY: ("NAMESPACE", "NAME", "TIER"),
+    Kind.GLOBAL_NETWORK_POLICY: ("NAME", "TIER"),
+    Kind.STAGED_NETWORK_POLICY: ("NAMESPACE", "NAME", "TIER"),
+    Kind.STAGED_GLOBAL_NETWORK_POLICY: ("NAME", "TIER"),
+    Kind.STAGED_KUBERNETES_NETWORK_POLICY: ("NAMESPACE", "NAME"),
 }
 EXTRA: dict[Kind, tuple[str, ...]] = {
     Kind.IP_POOL: ("BLOCKSIZE", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "USES", "MODE"),
@@ -33,6 +48,12 @@ EXTRA: dict[Kind, tuple[str, ...]] = {
     Kind.NODE: ("ASN", "IPV4", "IPV6"),
     Kind.WORKLOAD_ENDPOINT: ("NAME", "CONTAINER", "PROFILES"),
     Kind.CLUSTER_INFORMATION: ("TYPE", "VERSION"),
+    Kind.HOST_ENDPOINT: ("INTERFACE", "IPS", "PROFILES"),
+    Kind.TIER: ("DEFAULTACTION",),
+    Kind.NETWORK_POLICY: ("ORDER", "SELECTOR"),
+    Kind.GLOBAL_NETWORK_POLICY: ("ORDER", "SELECTOR"),
+    Kind.STAGED_NETWORK_POLICY: ("ORDER", "SELECTOR"),
+    Kind.STAGED_GLOBAL_NETWORK_POLICY: ("ORDER", "SELECTOR"),
 }
 
 
@@ -66,6 +87,8 @@ def _cells(key: ResourceKey, value: Value) -> tuple[list[str], list[str]]:
         case ClusterInformation():
             narrow = [key.name, value.cluster_guid, str(value.datastore_ready).lower()]
             return narrow, [value.cluster_type, value.calico_version]
+        case GenericResource():
+            return _generic(key, value.spec)
         case _:
             return [key.name], []
 
@@ -93,6 +116,32 @@ def _endpoint(key: ResourceKey, value: WorkloadEndpoint) -> tuple[list[str], lis
     networks = ",".join(map(str, value.networks))
     narrow = [key.namespace, workload, value.node, networks, value.interface_name]
     return narrow, [key.name, value.container_id or "-", ",".join(value.profiles) or "-"]
+
+
+def _generic(key: ResourceKey, spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    names = [key.namespace, key.name] if key.namespace else [key.name]
+    match key.kind:
+        case Kind.HOST_ENDPOINT:
+            lists = [_joined(spec.get("expectedIPs")), _joined(spec.get("profiles"))]
+            return [*names, _or_dash(spec.get("node"))], [
+                _or_dash(spec.get("interfaceName")),
+                *lists,
+            ]
+        case Kind.NETWORK_SET | Kind.GLOBAL_NETWORK_SET:
+            return [*names, _joined(spec.get("nets"))], []
+        case Kind.TIER:
+            return [*names, _or_dash(spec.get("order"))], [_or_dash(spec.get("defaultAction"))]
+        case Kind.BGP_FILTER:
+            return [*names, str(sum(len(rules) for rules in spec.values() if rules))], []
+        case Kind.KUBE_CONTROLLERS_CONFIGURATION | Kind.STAGED_KUBERNETES_NETWORK_POLICY:
+            return names, []
+        case _:
+            chosen = [_or_dash(spec.get("order")), _or_dash(spec.get("selector"))]
+            return [*names, str(spec.get("tier") or "default")], chosen
+
+
+def _joined(values: object) -> str:
+    return ",".join(map(str, values)) if isinstance(values, list) and values else "-"
 
 
 def _or_dash(value: object, otherwise: str = "-") -> str:

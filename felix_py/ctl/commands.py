@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from felix_py.ctl import datastore as datastore_verbs
-from felix_py.ctl import doctor_commands, ipam_app, mtu_app, output, path_commands, version
+from felix_py.ctl import (
+    doctor_commands,
+    ipam_app,
+    mtu_app,
+    object_commands,
+    output,
+    path_commands,
+    version,
+)
 from felix_py.ctl import get as get_verb
 from felix_py.ctl import init as init_verb
 from felix_py.ctl import label as label_verb
@@ -17,6 +25,8 @@ from felix_py.ctl import status as status_verb
 from felix_py.ctl import write as write_verbs
 from felix_py.ctl.connection import Session
 from felix_py.ctl.errors import CommandError
+from felix_py.ctl.object_commands import Diff, DryRun
+from felix_py.ctl.writing import Mode
 from felix_py.runtime import logs
 from felix_py.runtime.settings import DEFAULT_FILE
 
@@ -29,6 +39,7 @@ app.add_typer(ipam_app.app, name="ipam")
 app.add_typer(mtu_app.app, name="mtu")
 path_commands.register(app)
 doctor_commands.register(app)
+object_commands.register(app)
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ippool, bgppeer, node, ... or an alias")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")]
@@ -61,7 +72,7 @@ def init(
 
 
 @app.command()
-def get(
+def get(  # noqa: PLR0913  the options of the verb
     context: typer.Context,
     kind: Kind,
     names: Names = None,
@@ -69,27 +80,51 @@ def get(
     namespace: Namespace = "",
     *,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces")] = False,
+    export: Annotated[bool, typer.Option("--export", help="for another cluster")] = False,
 ) -> None:
     """Show objects of a kind."""
     get_verb.get(
-        context.obj, kind, names or [], form, namespace=namespace, all_namespaces=all_namespaces
+        context.obj,
+        kind,
+        names or [],
+        form,
+        namespace=namespace,
+        all_namespaces=all_namespaces,
+        export=export,
     )
 
 
 @app.command()
-def create(context: typer.Context, files: Files, namespace: Namespace = "") -> None:
+def create(
+    context: typer.Context,
+    files: Files,
+    namespace: Namespace = "",
+    *,
+    skip_existing: Annotated[bool, typer.Option("--skip-exists", help="present is fine")] = False,
+    dry_run: DryRun = False,
+    diff: Diff = False,
+) -> None:
     """Create objects from files."""
-    say(write_verbs.create(context.obj, files, namespace))
+    mode = Mode(dry_run, diff)
+    done = write_verbs.create(context.obj, files, namespace, mode=mode, skip_existing=skip_existing)
+    say(done)
 
 
 @app.command()
-def apply(context: typer.Context, files: Files, namespace: Namespace = "") -> None:
+def apply(
+    context: typer.Context,
+    files: Files,
+    namespace: Namespace = "",
+    *,
+    dry_run: DryRun = False,
+    diff: Diff = False,
+) -> None:
     """Create or replace objects from files."""
-    say(write_verbs.apply(context.obj, files, namespace))
+    say(write_verbs.apply(context.obj, files, namespace, mode=Mode(dry_run, diff)))
 
 
 @app.command()
-def delete(
+def delete(  # noqa: PLR0913  the options of the verb
     context: typer.Context,
     kind: Annotated[str, typer.Argument(metavar="[KIND]")] = "",
     names: Names = None,
@@ -97,22 +132,29 @@ def delete(
     namespace: Namespace = "",
     *,
     skip_missing: SkipMissing = False,
+    dry_run: DryRun = False,
+    diff: Diff = False,
 ) -> None:
     """Delete objects by name or as files name them."""
     if bool(kind) == bool(files):
         raise CommandError("delete: give either KIND NAME or -f FILE")
+    mode = Mode(dry_run, diff)
     if files:
-        say(write_verbs.delete_files(context.obj, files, namespace, skip_missing=skip_missing))
+        say(
+            write_verbs.delete_files(
+                context.obj, files, namespace, skip_missing=skip_missing, mode=mode
+            )
+        )
     else:
         say(
             write_verbs.delete_named(
-                context.obj, kind, names or [], namespace, skip_missing=skip_missing
+                context.obj, kind, names or [], namespace, skip_missing=skip_missing, mode=mode
             )
         )
 
 
 @app.command()
-def label(
+def label(  # noqa: PLR0913  the options of the verb
     context: typer.Context,
     kind: Kind,
     name: str,
@@ -120,15 +162,22 @@ def label(
     namespace: Namespace = "",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="KEY alone: remove it")] = False,
+    dry_run: DryRun = False,
+    diff: Diff = False,
 ) -> None:
     """Set (key=value) and remove (key-) labels of one object."""
-    say(
-        [
-            label_verb.label(
-                context.obj, kind, name, labels, namespace=namespace, overwrite=overwrite
-            )
-        ]
+    changes = [f"{each.removesuffix('-')}-" for each in labels] if remove else labels
+    done = label_verb.label(
+        context.obj,
+        kind,
+        name,
+        changes,
+        namespace=namespace,
+        overwrite=overwrite,
+        mode=Mode(dry_run, diff),
     )
+    say([done])
 
 
 @app.command()

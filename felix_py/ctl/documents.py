@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import difflib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,9 @@ from typing import Any
 
 from felix_py.ctl import yaml_text
 from felix_py.ctl.errors import CommandError
-from felix_py.ctl.kinds import NODE_BGP_FIELDS, KindInfo, find_writable
+from felix_py.ctl.kinds import KindInfo, find_writable
+from felix_py.ctl.schema.scalars import DNS_LABEL, DNS_NAME
+from felix_py.ctl.schema.shape import Stranger
 from felix_py.datastore.codec_documents import API_VERSION
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Kind
@@ -20,9 +22,9 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 """A larger file is refused: it is not resources for this tool."""
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 DEFAULT_NAMESPACE = "default"
+MAX_LISTED = 40
+"""Fields that an error lists; of more than these only those that look alike."""
 
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 METADATA_FIELDS = frozenset(
     {
         *("name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp"),
@@ -45,6 +47,12 @@ class Document:
     resource_version: str = ""
     uid: str = ""
     status: Mapping[str, Any] | None = None
+    created_at: str = ""
+    generate_name: str = ""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """ownerReferences and finalizers: kept as given."""
+    strangers: tuple[Stranger, ...] = ()
+    """Fields of the spec that the kind's table does not know: fine only where they are stored."""
 
     @property
     def title(self) -> str:
@@ -68,8 +76,25 @@ def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
 
 def of_mapping(raw: dict[str, Any], source: str) -> Document:
     """One document that did not come from a file. Raises CommandError."""
-    [document] = _documents(raw, source, "")
-    return document
+    found = list(_documents(raw, source, ""))
+    if len(found) != 1:
+        raise CommandError(f"{source}: {len(found)} resources where one is wanted")
+    return found[0]
+
+
+def refuse_strangers(document: Document, stored: Mapping[str, Any] | None = None) -> None:
+    """Raises CommandError for a field that neither the kind's table nor the stored spec has."""
+    held = {each.path for each in document.info.shape.strangers("spec", stored or {})}
+    for each in document.strangers:
+        if each.path in held:
+            continue
+        name = each.path.rpartition(".")[2]
+        near = difflib.get_close_matches(name, each.known, n=3)
+        known = near if near or len(each.known) > MAX_LISTED else sorted(each.known)
+        raise CommandError(
+            f"{document.source}: {document.title}: {each.path}: no such field"
+            + (f"; known are {', '.join(known)}" if known else "")
+        )
 
 
 def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -123,9 +148,6 @@ def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) 
     name = metadata.get("name") or ""
     title = f"{info.title}({name})"
     _refuse_unknown(title, "metadata.", metadata, METADATA_FIELDS, source)
-    _refuse_unknown(title, "spec.", spec, info.fields, source)
-    if info.kind is Kind.NODE and isinstance(spec.get("bgp"), dict):
-        _refuse_unknown(title, "spec.bgp.", spec["bgp"], NODE_BGP_FIELDS, source)
     status = raw.get("status")
     return Document(
         info=info,
@@ -139,6 +161,12 @@ def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) 
         resource_version=_text(metadata.get("resourceVersion")),
         uid=_text(metadata.get("uid")),
         status=status if isinstance(status, dict) else None,
+        created_at=_text(metadata.get("creationTimestamp")),
+        generate_name=_text(metadata.get("generateName")),
+        others={
+            name: metadata[name] for name in ("ownerReferences", "finalizers") if metadata.get(name)
+        },
+        strangers=tuple(info.shape.strangers("spec", spec)),
     )
 
 
@@ -147,7 +175,7 @@ def _name(info: KindInfo, name: object, source: str) -> str:
         return ""
     if not isinstance(name, str) or not name:
         raise CommandError(f"{source}: {info.title}: metadata.name is missing")
-    if not NAME.fullmatch(name) or len(name) > 253:
+    if not DNS_NAME.fullmatch(name) or len(name) > 253:
         raise CommandError(
             f"{info.title}({name}): metadata.name must be lower case letters, digits, '-' and '.'"
         )
@@ -161,7 +189,7 @@ def _namespace(info: KindInfo, metadata: dict[str, Any], title: str, given: str)
             raise CommandError(f"{title}: metadata.namespace: {info.title} has none; remove it")
         return ""
     namespace = stated or given or DEFAULT_NAMESPACE
-    if not LABEL.fullmatch(namespace) or len(namespace) > 63:
+    if not DNS_LABEL.fullmatch(namespace) or len(namespace) > 63:
         raise CommandError(f"{title}: metadata.namespace: {namespace!r} is not a DNS label")
     return namespace
 

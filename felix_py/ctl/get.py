@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from felix_py.ctl import output
+from felix_py.ctl import output, rules
 from felix_py.ctl.connection import Session
 from felix_py.ctl.documents import DEFAULT_NAMESPACE
-from felix_py.ctl.errors import NotThere
+from felix_py.ctl.finding import listed, named
 from felix_py.ctl.kinds import KindInfo, find
-from felix_py.datastore.keys import ResourceKey, kind_prefix, parse
+from felix_py.datastore.codec import render_new
+from felix_py.datastore.keys import ResourceKey
+from felix_py.datastore.model import Kind
 from felix_py.datastore.store import KeyValue, Store
 
+__all__ = ["get", "listed"]
 
-def get(
+_ALLOW = {"action": "Allow", "source": {}, "destination": {}}
+
+
+def get(  # noqa: PLR0913  the options of the verb
     session: Session,
     word: str,
     names: Sequence[str],
@@ -21,6 +27,7 @@ def get(
     *,
     namespace: str = "",
     all_namespaces: bool = False,
+    export: bool = False,
 ) -> None:
     """Show some or all objects of a kind. Raises NotThere for a name that is not there."""
     info = find(word)
@@ -28,25 +35,27 @@ def get(
     if info.namespaced and not all_namespaces:
         where = namespace or (DEFAULT_NAMESPACE if names else "")
     with session.store() as store:
-        found = _named(store, info, names, where) if names else listed(store, info, where)
-    output.show(info, found, form, single=len(names) == 1)
+        found = (
+            [_one(store, info, name, where) for name in names]
+            if names
+            else _all(store, info, where)
+        )
+    output.show(info, found, form, single=len(names) == 1, export=export)
 
 
-def listed(store: Store, info: KindInfo, namespace: str = "") -> list[tuple[ResourceKey, KeyValue]]:
-    """Every object of a kind, in the order of their keys."""
-    items = store.list(kind_prefix(info.kind, namespace)).items
-    return [(key, item) for item in items if isinstance(key := parse(item.key), ResourceKey)]
+def _all(store: Store, info: KindInfo, namespace: str) -> list[tuple[ResourceKey, KeyValue]]:
+    found = listed(store, info, namespace)
+    return [*found, _allow_all()] if info.kind is Kind.PROFILE else found
 
 
-def _named(
-    store: Store, info: KindInfo, names: Sequence[str], namespace: str
-) -> list[tuple[ResourceKey, KeyValue]]:
-    found = []
-    for name in names:
-        key = ResourceKey(info.kind, name, namespace)
-        item = store.get(key.path)
-        if item is None:
-            where = f" in namespace {namespace}" if namespace else ""
-            raise NotThere(f"{info.title}({name}): not there{where}")
-        found.append((key, item))
-    return found
+def _one(store: Store, info: KindInfo, name: str, namespace: str) -> tuple[ResourceKey, KeyValue]:
+    if info.kind is Kind.PROFILE and name == rules.ALLOW_ALL:
+        return _allow_all()
+    return named(store, info, name, namespace)
+
+
+def _allow_all() -> tuple[ResourceKey, KeyValue]:
+    """The profile that Calico's client makes up in every list."""
+    key = ResourceKey(Kind.PROFILE, rules.ALLOW_ALL)
+    raw = render_new(key, {"ingress": [_ALLOW], "egress": [_ALLOW]}, uid="", created_at="")
+    return key, KeyValue(key.path, raw, 1, 1)

@@ -7,27 +7,18 @@ freeze. Only a person (or an installer) says that a store is a new cluster.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 
 from felix_py.ctl.connection import Session
-from felix_py.ctl.writer import now_text
+from felix_py.ctl.policies import BUILT_IN
+from felix_py.ctl.stored_text import now_text
 from felix_py.datastore.codec import encode, render_new
-from felix_py.datastore.codec_documents import API_VERSION
-from felix_py.datastore.codec_json import dumps
-from felix_py.datastore.keys import RESOURCES, IPAMConfigKey, ResourceKey
+from felix_py.datastore.keys import IPAMConfigKey, ResourceKey
 from felix_py.datastore.model import IPAMConfig, Kind
 from felix_py.datastore.store import ModRevisionIs, Put, Store, Transaction
 
 CALICO_VERSION = "v3.32.1"
 """calicoctl refuses to work when this is not its own version."""
 DEFAULT_CLUSTER_TYPE = "bgp"
-
-TIERS: Mapping[str, Mapping[str, object]] = {
-    "default": {"order": 1000000, "defaultAction": "Deny"},
-    "kube-admin": {"order": 1000, "defaultAction": "Pass"},
-    "kube-baseline": {"order": 10000000, "defaultAction": "Pass"},
-}
-"""Calico v3.32's built-in tiers: without `default` no policy can be created."""
 
 
 def init(session: Session, cluster_type: str = DEFAULT_CLUSTER_TYPE) -> list[str]:
@@ -55,7 +46,7 @@ def _wanted(cluster_type: str, created_at: str) -> list[tuple[str, bytes, str]]:
     uid = str(uuid.uuid4())
     config = encode(IPAMConfig(kubevirt_persistence="Enabled"))
     return [
-        *((_tier_path(name), _tier(name, created_at), f"Tier({name})") for name in TIERS),
+        *((_tier_path(name), _tier(name, created_at), f"Tier({name})") for name in BUILT_IN),
         (IPAMConfigKey().path, config, "IPAM configuration"),
         (
             cluster.path,
@@ -71,20 +62,9 @@ def _create(store: Store, path: str, raw: bytes, title: str) -> str:
 
 
 def _tier_path(name: str) -> str:
-    return f"{RESOURCES}tiers/{name}"
+    return ResourceKey(Kind.TIER, name).path
 
 
 def _tier(name: str, created_at: str) -> bytes:
-    return dumps(
-        {
-            "kind": "Tier",
-            "apiVersion": API_VERSION,
-            "metadata": {
-                "name": name,
-                "uid": str(uuid.uuid4()),
-                "creationTimestamp": created_at,
-            },
-            "spec": TIERS[name],
-            "status": {},
-        }
-    )
+    key = ResourceKey(Kind.TIER, name)
+    return render_new(key, BUILT_IN[name], uid=str(uuid.uuid4()), created_at=created_at)

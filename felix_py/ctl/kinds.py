@@ -1,4 +1,4 @@
-"""The resource kinds felixctl knows: how users name them, and the fields Calico v3.32 gives them."""
+"""The resource kinds felixctl knows: how users name them, and the table of their spec."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from felix_py.ctl.errors import CommandError
+from felix_py.ctl.schema import bgp, controllers, endpoints, felix, policy, pools
+from felix_py.ctl.schema.shape import Fields
 from felix_py.datastore.codec_documents import KIND_NAMES
 from felix_py.datastore.keys import NAMESPACED
 from felix_py.datastore.model import Kind
 
-NODE_BGP_FIELDS = frozenset(
-    {"asNumber", "ipv4Address", "ipv6Address", "ipv4IPIPTunnelAddr", "routeReflectorClusterID"}
-)
-"""`spec.bgp` of a Node."""
-
 
 @dataclass(frozen=True, slots=True)
 class KindInfo:
-    """One kind: its word in a table of aliases, and the fields of its spec (reference: Calico's API)."""
+    """One kind: its word in a table of aliases, and what its spec may hold."""
 
     kind: Kind
     title: str
     aliases: frozenset[str]
-    fields: frozenset[str]
+    shape: Fields
     writable: bool = True
 
     @property
@@ -32,89 +29,37 @@ class KindInfo:
         return self.kind in NAMESPACED
 
 
-def _info(kind: Kind, short: str, fields: str, *, writable: bool = True) -> KindInfo:
+def _info(kind: Kind, short: str, shape: Fields, *, writable: bool = True) -> KindInfo:
     title = KIND_NAMES[kind]
     names = {title.lower(), kind.value, *short.split()}
-    return KindInfo(kind, title, frozenset(names), frozenset(fields.split()), writable)
+    return KindInfo(kind, title, frozenset(names), shape, writable)
 
 
 KINDS: tuple[KindInfo, ...] = (
-    _info(
-        Kind.IP_POOL,
-        "pool pools ipp",
-        "cidr vxlanMode ipipMode natOutgoing disabled disableBGPExport blockSize nodeSelector "
-        "namespaceSelector allowedUses assignmentMode",
-    ),
-    _info(Kind.IP_RESERVATION, "reservation reservations ipr", "reservedCIDRs"),
-    _info(
-        Kind.BGP_CONFIGURATION,
-        "bgpconfig bgpconfigs bgpc",
-        "logSeverityScreen nodeToNodeMeshEnabled asNumber serviceClusterIPs serviceExternalIPs "
-        "serviceLoadBalancerIPs serviceLoadBalancerAggregation listenPort bindMode "
-        "ignoredInterfaces nodeMeshPassword nodeMeshMaxRestartTime communities "
-        "prefixAdvertisements localWorkloadPeeringIPV4 localWorkloadPeeringIPV6 "
-        "programClusterRoutes ipv4NormalRoutePriority ipv6NormalRoutePriority",
-    ),
-    _info(
-        Kind.BGP_PEER,
-        "peer peers bgpp",
-        "node nodeSelector peerIP asNumber peerSelector localASNumber localWorkloadSelector "
-        "keepOriginalNextHop nextHopMode password sourceAddress maxRestartTime keepaliveTime "
-        "numAllowedLocalASNumbers ttlSecurity reachableBy filters reversePeering",
-    ),
-    _info(
-        Kind.FELIX_CONFIGURATION,
-        "felixconfig felixconfigs felixc",
-        "allowIPIPPacketsFromWorkloads allowVXLANPacketsFromWorkloads bpfConnectTimeLoadBalancing "
-        "bpfHostNetworkedNATWithoutCTLB bpfLogLevel chainInsertMode defaultEndpointToHostAction "
-        "deviceRouteProtocol deviceRouteSourceAddress deviceRouteSourceAddressIPv6 "
-        "disableConntrackInvalidCheck endpointReportingEnabled endpointReportingDelay "
-        "endpointStatusPathPrefix externalNodesList failsafeInboundHostPorts "
-        "failsafeOutboundHostPorts featureDetectOverride featureGates floatingIPs healthEnabled "
-        "healthHost healthPort healthTimeoutOverrides dataplaneWatchdogTimeout interfaceExclude "
-        "interfacePrefix interfaceRefreshInterval ipForwarding ipipEnabled ipipMTU ipv6Support "
-        "ipsetsRefreshInterval iptablesBackend iptablesFilterAllowAction iptablesFilterDenyAction "
-        "iptablesLockProbeInterval iptablesMangleAllowAction iptablesMarkMask "
-        "iptablesNATOutgoingInterfaceFilter iptablesPostWriteCheckInterval iptablesRefreshInterval "
-        "ipv4ElevatedRoutePriority ipv6ElevatedRoutePriority ipv4NormalRoutePriority "
-        "ipv6NormalRoutePriority kubeNodePortRanges logActionRateLimit logActionRateLimitBurst "
-        "logFilePath logPrefix logSeverityFile logSeverityScreen logSeveritySys maxIpsetSize "
-        "mtuIfacePattern natOutgoingAddress natOutgoingExclusions natPortRange netlinkTimeout "
-        "nftablesFilterAllowAction nftablesFilterDenyAction nftablesMangleAllowAction "
-        "nftablesMarkMask nftablesMode nftablesRefreshInterval nodeSelector policySyncPathPrefix "
-        "programClusterRoutes prometheusGoMetricsEnabled prometheusMetricsEnabled "
-        "prometheusMetricsHost prometheusMetricsPort prometheusProcessMetricsEnabled "
-        "prometheusWireGuardMetricsEnabled removeExternalRoutes reportingInterval reportingTTL "
-        "requireMTUFile routeRefreshInterval routeSource routeSyncDisabled routeTableRanges "
-        "serviceLoopPrevention usageReportingEnabled vxlanEnabled vxlanMTU vxlanMTUV6 vxlanPort "
-        "vxlanVNI wireguardEnabled wireguardEnabledV6 wireguardHostEncryptionEnabled "
-        "wireguardInterfaceName wireguardInterfaceNameV6 wireguardKeepAlive wireguardListeningPort "
-        "wireguardListeningPortV6 wireguardMTU wireguardMTUV6 wireguardRoutingRulePriority "
-        "workloadSourceSpoofing",
-    ),
-    _info(
-        Kind.NODE,
-        "no",
-        "bgp ipv4VXLANTunnelAddr vxlanTunnelMACAddr ipv6VXLANTunnelAddr vxlanTunnelMACAddrV6 "
-        "orchRefs wireguard addresses interfaces",
-    ),
-    _info(Kind.PROFILE, "pro", "ingress egress labelsToApply"),
-    _info(
-        Kind.WORKLOAD_ENDPOINT,
-        "wep weps endpoint endpoints",
-        "orchestrator workload node containerID pod endpoint serviceAccountName ipNetworks ipNATs "
-        "ipv4Gateway ipv6Gateway profiles interfaceName mac ports allowSpoofedSourcePrefixes "
-        "qosControls",
-    ),
-    _info(
-        Kind.CLUSTER_INFORMATION,
-        "clusterinfo",
-        "clusterGUID clusterType calicoVersion datastoreReady variant",
-        writable=False,
-    ),
+    _info(Kind.IP_POOL, "pool pools ipp", pools.POOL),
+    _info(Kind.IP_RESERVATION, "reservation reservations ipr", pools.RESERVATION),
+    _info(Kind.BGP_CONFIGURATION, "bgpconfig bgpconfigs bgpc", bgp.CONFIGURATION),
+    _info(Kind.BGP_PEER, "peer peers bgpp", bgp.PEER),
+    _info(Kind.BGP_FILTER, "filter filters bgpf", bgp.FILTER),
+    _info(Kind.FELIX_CONFIGURATION, "felixconfig felixconfigs felixc fc", felix.FELIX),
+    _info(Kind.KUBE_CONTROLLERS_CONFIGURATION, "kcc", controllers.CONTROLLERS),
+    _info(Kind.NODE, "no", pools.NODE),
+    _info(Kind.HOST_ENDPOINT, "hep", endpoints.HOST_ENDPOINT),
+    _info(Kind.WORKLOAD_ENDPOINT, "wep weps endpoint endpoints", endpoints.WORKLOAD_ENDPOINT),
+    _info(Kind.PROFILE, "pro profiles", endpoints.PROFILE),
+    _info(Kind.NETWORK_SET, "netset netsets netsets", endpoints.NETWORK_SET),
+    _info(Kind.GLOBAL_NETWORK_SET, "globalnetset gns", endpoints.NETWORK_SET),
+    _info(Kind.TIER, "", policy.TIER),
+    _info(Kind.NETWORK_POLICY, "policy policies np pol", policy.NETWORK_POLICY),
+    _info(Kind.GLOBAL_NETWORK_POLICY, "gnp", policy.GLOBAL_NETWORK_POLICY),
+    _info(Kind.STAGED_NETWORK_POLICY, "snp", policy.STAGED_NETWORK_POLICY),
+    _info(Kind.STAGED_GLOBAL_NETWORK_POLICY, "sgnp", policy.STAGED_GLOBAL_NETWORK_POLICY),
+    _info(Kind.STAGED_KUBERNETES_NETWORK_POLICY, "sknp", policy.STAGED_KUBERNETES_NETWORK_POLICY),
+    _info(Kind.CLUSTER_INFORMATION, "clusterinfo", pools.CLUSTER, writable=False),
 )
 
 _BY_NAME: Mapping[str, KindInfo] = {alias: info for info in KINDS for alias in info.aliases}
+BY_KIND: Mapping[Kind, KindInfo] = {info.kind: info for info in KINDS}
 
 
 def find(word: str) -> KindInfo:

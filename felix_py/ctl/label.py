@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 
+from felix_py.ctl import policies
 from felix_py.ctl.connection import Session
 from felix_py.ctl.documents import DEFAULT_NAMESPACE
 from felix_py.ctl.errors import CommandError
+from felix_py.ctl.finding import named
 from felix_py.ctl.kinds import find_writable
-from felix_py.ctl.writer import Writer
+from felix_py.ctl.schema.scalars import LABEL_NAME, LABEL_VALUE
+from felix_py.ctl.writing import AS_ASKED, Mode
 from felix_py.datastore.codec import rewrite
-from felix_py.datastore.keys import ResourceKey
-
-NAME_PART = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-KEY = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{NAME_PART}")
-VALUE = re.compile(rf"({NAME_PART})?")
+from felix_py.datastore.store import KeyValue
 
 
 def parse_changes(words: Sequence[str]) -> dict[str, str | None]:
@@ -28,13 +26,13 @@ def parse_changes(words: Sequence[str]) -> dict[str, str | None]:
             name = name[:-1]
         elif not equals:
             raise CommandError(f"{word!r}: write key=value to set a label, key- to remove one")
-        if not KEY.fullmatch(name) or not VALUE.fullmatch(value):
+        if not LABEL_NAME.fullmatch(name) or not LABEL_VALUE.fullmatch(value):
             raise CommandError(f"{word!r} is not a label; see the syntax of Kubernetes labels")
         changes[name] = value if equals else None
     return changes
 
 
-def label(
+def label(  # noqa: PLR0913  the options of the verb
     session: Session,
     word: str,
     name: str,
@@ -42,21 +40,23 @@ def label(
     *,
     namespace: str = "",
     overwrite: bool = False,
+    mode: Mode = AS_ASKED,
 ) -> str:
     """Set and remove labels of one object; what was done, for people."""
     info = find_writable(word)
-    key = ResourceKey(info.kind, name, (namespace or DEFAULT_NAMESPACE) if info.namespaced else "")
     title = f"{info.title}({name})"
     changes = parse_changes(words)
+    where = (namespace or DEFAULT_NAMESPACE) if info.namespaced else ""
 
-    def change(raw: bytes) -> bytes:
+    def change(stored: KeyValue) -> bytes:
         if not overwrite:
-            _refuse_overwriting(raw, changes, title)
-        return rewrite(raw, labels=changes)
+            _refuse_overwriting(stored.value, changes, title)
+        return rewrite(stored.value, labels=changes)
 
     with session.store() as store:
-        Writer(store).edit(key, title, change)
-    return f"{title} labelled"
+        key, _ = named(store, info, name, where)
+        policies.refuse_mirrored(key, title)
+        return mode.writer(store).edit(key, title, change)
 
 
 def _refuse_overwriting(raw: bytes, changes: Mapping[str, str | None], title: str) -> None:

@@ -6,45 +6,68 @@ endpoint's name and two labels follow from its spec, and a pool's range never ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 
+from felix_py.ctl import policies
 from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError
+from felix_py.ctl.schema.scalars import DNS_LABEL, label
+from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPNetwork, IPPool, Kind
 
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 OWN_ANNOTATIONS = "felix-py.io/"
-"""What daemons keep in annotations; `apply` of a file that lacks them does not take them away."""
+"""What daemons keep in annotations; no file of a user takes them away."""
+ALLOW_ALL = "projectcalico-default-allow"
+"""The profile that every list shows and nobody stores."""
 
-FELIX_DEFAULTS: Mapping[str, object] = {
-    "floatingIPs": "Disabled",
-    "bpfConnectTimeLoadBalancing": "TCP",
-    "bpfHostNetworkedNATWithoutCTLB": "Enabled",
+_POLICY_NAME = re.compile(rf"{DNS_LABEL.pattern}(\.{DNS_LABEL.pattern})?")
+_SETS = (Kind.NETWORK_SET, Kind.GLOBAL_NETWORK_SET)
+
+DEFAULTS: Mapping[Kind, Mapping[str, object]] = {
+    Kind.BGP_CONFIGURATION: {
+        "logSeverityScreen": "Info",
+        "serviceLoadBalancerAggregation": "Enabled",
+    },
+    Kind.FELIX_CONFIGURATION: {
+        "nftablesMode": "Auto",
+        "bpfConnectTimeLoadBalancing": "TCP",
+        "bpfHostNetworkedNATWithoutCTLB": "Enabled",
+        "floatingIPs": "Disabled",
+    },
+    Kind.KUBE_CONTROLLERS_CONFIGURATION: {"prometheusMetricsPort": 9094},
+    Kind.STAGED_NETWORK_POLICY: {"stagedAction": "Set"},
+    Kind.STAGED_GLOBAL_NETWORK_POLICY: {"stagedAction": "Set"},
+    Kind.STAGED_KUBERNETES_NETWORK_POLICY: {"stagedAction": "Set"},
 }
-"""What Calico's client writes into every FelixConfiguration (`clientv3/felixconfig.go`)."""
+"""What Calico's client writes into objects where it is not set."""
 
 
 def complete(document: Document) -> Document:
-    """The document with Calico's defaults and what follows from the spec. Raises CommandError."""
-    match document.key.kind:
-        case Kind.IP_POOL:
-            return replace(document, spec=_pool_defaults(document.spec))
-        case Kind.BGP_CONFIGURATION:
-            _check_configuration_name(document)
-            defaults = {"logSeverityScreen": "Info", "serviceLoadBalancerAggregation": "Enabled"}
-            return replace(document, spec=defaults | dict(document.spec))
-        case Kind.FELIX_CONFIGURATION:
-            return replace(document, spec={**FELIX_DEFAULTS, **document.spec})
-        case Kind.WORKLOAD_ENDPOINT:
-            return _endpoint(document)
-        case Kind.NODE:
-            return replace(document, status=document.status or {})
-        case _:
-            return document
+    """The document in Calico's form: checked, with defaults and what follows from the spec.
+
+    Raises CommandError that names the object and the field.
+    """
+    shape = document.info.shape
+    try:
+        for name, value in document.labels.items():
+            label("metadata.labels", name, value)
+        spec = shape.read("spec", document.spec)
+    except BadField as error:
+        raise CommandError(f"{document.title}: {error}") from None
+    defaults = DEFAULTS.get(document.key.kind, {})
+    if document.key.kind is Kind.IP_POOL:
+        defaults = _pool_defaults(spec)
+    spec = shape.arranged({**defaults, **spec})
+    _check_name(document)
+    following = _FOLLOWING.get(document.key.kind)
+    document = replace(document, spec=spec)
+    return document if following is None else following(document)
 
 
 def check_unchanged(old: IPPool, new: IPPool, title: str) -> None:
@@ -100,31 +123,36 @@ def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
 
 
 def _pool_defaults(spec: Mapping[str, object]) -> dict[str, object]:
-    try:
-        version = ip_network(str(spec.get("cidr")), strict=False).version
-    except ValueError:
-        version = 4  # the codec will refuse the range by name
-    defaults: dict[str, object] = {
+    return {
         "ipipMode": "Never",
         "vxlanMode": "Never",
-        "blockSize": 26 if version == 4 else 122,
+        "blockSize": 26 if ip_network(str(spec["cidr"])).version == 4 else 122,
         "nodeSelector": "all()",
         "allowedUses": ["Workload", "Tunnel"],
         "assignmentMode": "Automatic",
     }
-    given = {name: value for name, value in spec.items() if not _omitted(value)}
-    return defaults | given
 
 
-def _omitted(value: object) -> bool:
-    """Calico leaves these out of the stored object, so that they take the default again."""
-    return value is None or value in {"", 0} if isinstance(value, str | int | None) else False
+def _check_name(document: Document) -> None:
+    kind, name = document.key.kind, document.key.name
+    wrong = ""
+    if kind is Kind.BGP_CONFIGURATION and name != "default" and not name.startswith("node."):
+        wrong = "must be default or node.<node's name>"
+    elif kind is Kind.KUBE_CONTROLLERS_CONFIGURATION and name != "default":
+        wrong = "must be default"
+    elif kind is Kind.PROFILE and name == ALLOW_ALL:
+        wrong = "is the profile that Calico makes up; choose another"
+    elif kind is Kind.TIER and (not DNS_LABEL.fullmatch(name) or len(name) > 63):
+        wrong = "must be one DNS label, without dots"
+    elif kind in policies.TIERED and not _policy_name(name):
+        wrong = "must be a DNS label, or two with a dot between them"
+    if wrong:
+        raise CommandError(f"{document.title}: metadata.name {wrong}")
 
 
-def _check_configuration_name(document: Document) -> None:
-    name = document.key.name
-    if name != "default" and not name.startswith("node."):
-        raise CommandError(f"{document.title}: metadata.name must be default or node.<node's name>")
+def _policy_name(name: str) -> bool:
+    others = (policies.MIRRORED, "ossg.default.")
+    return name.startswith(others) or _POLICY_NAME.fullmatch(name) is not None
 
 
 def _endpoint(document: Document) -> Document:
@@ -140,3 +168,24 @@ def _endpoint(document: Document) -> Document:
     }
     key = ResourceKey(document.key.kind, name, document.key.namespace)
     return replace(document, key=key, labels=labels)
+
+
+def _set(document: Document) -> Document:
+    if NAMESPACE_LABEL in document.labels:
+        raise CommandError(
+            f"{document.title}: metadata.labels: {NAMESPACE_LABEL} is Calico's own; remove it"
+        )
+    return document
+
+
+def _with_status(document: Document) -> Document:
+    return replace(document, status=document.status or {})
+
+
+_FOLLOWING: Mapping[Kind, Callable[[Document], Document]] = {
+    Kind.WORKLOAD_ENDPOINT: _endpoint,
+    Kind.NODE: _with_status,
+    Kind.TIER: policies.complete_tier,
+    **dict.fromkeys(_SETS, _set),
+    **dict.fromkeys(sorted(policies.TIERED), policies.complete_policy),
+}

@@ -1,48 +1,98 @@
-"""`felixctl create`, `apply`, `delete`: documents of files in their order, or one object by name."""
+"""`felixctl create`, `apply`, `replace`, `delete`: files in their order, or by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 from felix_py.ctl import rules
+from felix_py.ctl.change import difference
 from felix_py.ctl.connection import Session
 from felix_py.ctl.documents import DEFAULT_NAMESPACE, Document, read_all
-from felix_py.ctl.errors import CommandError, NotThere
+from felix_py.ctl.errors import CommandError, Conflict, NotThere
+from felix_py.ctl.finding import named
 from felix_py.ctl.kinds import KindInfo, find_writable
 from felix_py.ctl.removal import remove
 from felix_py.ctl.writer import Writer, check
-from felix_py.datastore.keys import ResourceKey
+from felix_py.ctl.writing import AS_ASKED, Mode
+from felix_py.datastore.model import Kind
 from felix_py.datastore.store import Store
 
 
-def create(session: Session, files: Sequence[str], namespace: str) -> Iterator[str]:
+def create(
+    session: Session,
+    files: Sequence[str],
+    namespace: str,
+    *,
+    mode: Mode = AS_ASKED,
+    skip_existing: bool = False,
+) -> Iterator[str]:
     """Create every document; stops at the first that cannot be. All are checked before the first."""
-    yield from _each(session, files, namespace, lambda writer, document: writer.create(document))
+
+    def one(writer: Writer, document: Document) -> str:
+        try:
+            return writer.create(document)
+        except Conflict:
+            if skip_existing:
+                return f"{document.title} is there already"
+            raise
+
+    yield from _each(session, files, namespace, mode, one)
 
 
-def apply(session: Session, files: Sequence[str], namespace: str) -> Iterator[str]:
+def apply(
+    session: Session, files: Sequence[str], namespace: str, *, mode: Mode = AS_ASKED
+) -> Iterator[str]:
     """Create or replace every document, in the same way."""
-    yield from _each(session, files, namespace, lambda writer, document: writer.apply(document))
+    yield from _each(session, files, namespace, mode, lambda writer, one: writer.apply(one))
+
+
+def replace(
+    session: Session, files: Sequence[str], namespace: str, *, mode: Mode = AS_ASKED
+) -> Iterator[str]:
+    """Put every document in the place of an object that is there, in the same way."""
+    yield from _each(session, files, namespace, mode, lambda writer, one: writer.replace(one))
+
+
+def validate(files: Sequence[str], namespace: str) -> Iterator[tuple[bool, str]]:
+    """For every document, whether it could be written and what to say of it; asks no store."""
+    for document in read_all(files, namespace):
+        try:
+            check(document)
+            yield True, f"{document.title} is valid"
+        except CommandError as error:
+            yield False, str(error)
 
 
 def delete_files(
-    session: Session, files: Sequence[str], namespace: str, *, skip_missing: bool
+    session: Session,
+    files: Sequence[str],
+    namespace: str,
+    *,
+    skip_missing: bool,
+    mode: Mode = AS_ASKED,
 ) -> Iterator[str]:
     """Delete what the files name, the last one first."""
-    documents = [rules.complete(document) for document in read_all(files, namespace)]
+    documents = [_named_by_spec(document) for document in read_all(files, namespace)]
     with session.store() as store:
         for document in reversed(documents):
             yield _delete(
                 store,
                 document.info,
-                document.key,
+                (document.key.name, document.key.namespace),
                 skip_missing=skip_missing,
                 resource_version=document.resource_version,
+                mode=mode,
             )
 
 
 def delete_named(
-    session: Session, word: str, names: Sequence[str], namespace: str, *, skip_missing: bool
+    session: Session,
+    word: str,
+    names: Sequence[str],
+    namespace: str,
+    *,
+    skip_missing: bool,
+    mode: Mode = AS_ASKED,
 ) -> Iterator[str]:
     """Delete objects of one kind by name."""
     info = find_writable(word)
@@ -51,22 +101,29 @@ def delete_named(
     with session.store() as store:
         for name in names:
             where = (namespace or DEFAULT_NAMESPACE) if info.namespaced else ""
-            yield _delete(
-                store, info, ResourceKey(info.kind, name, where), skip_missing=skip_missing
-            )
+            yield _delete(store, info, (name, where), skip_missing=skip_missing, mode=mode)
+
+
+def _named_by_spec(document: Document) -> Document:
+    """An endpoint's name may follow from its spec; nothing else is needed to delete."""
+    return document if document.key.name else rules.complete(document)
 
 
 def _each(
     session: Session,
     files: Sequence[str],
     namespace: str,
+    mode: Mode,
     act: Callable[[Writer, Document], str],
 ) -> Iterator[str]:
     documents = read_all(files, namespace)
     for document in documents:
-        check(document)
+        check(document, stored=True)
     with session.store() as store:
-        writer = Writer(store)
+        writer = mode.writer(store)
+        for document in documents:
+            if document.strangers:
+                writer.foresee(document)
         for document in documents:
             yield act(writer, document)
 
@@ -74,14 +131,20 @@ def _each(
 def _delete(
     store: Store,
     info: KindInfo,
-    key: ResourceKey,
+    name: tuple[str, str],
     *,
     skip_missing: bool,
     resource_version: str = "",
+    mode: Mode = AS_ASKED,
 ) -> str:
-    title = f"{info.title}({key.name})"
+    title = f"{info.title}({name[0]})"
     try:
-        return remove(store, key, title, resource_version)
+        if info.kind is Kind.PROFILE and name[0] == rules.ALLOW_ALL:
+            raise CommandError(f"{title} is made up by every client; it cannot be deleted")
+        key, stored = named(store, info, *name)
+        if mode.diff:
+            print(difference(key, stored.value, None))
+        return remove(store, key, title, resource_version, dry_run=mode.dry_run)
     except NotThere:
         if skip_missing:
             return f"{title} was not there"

@@ -2,154 +2,172 @@
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
-from felix_py.ctl import rules
-from felix_py.ctl.documents import Document
+from felix_py.ctl import policies, rules
+from felix_py.ctl.change import Change, difference
+from felix_py.ctl.documents import Document, refuse_strangers
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
-from felix_py.datastore.codec import decode, render_new
-from felix_py.datastore.codec_json import dumps
+from felix_py.ctl.stored_text import loaded, mapping, merged_text, new_text, readable
+from felix_py.datastore.codec import decode
 from felix_py.datastore.keys import BlockKey, ResourceKey, block_prefix, kind_prefix, parse
-from felix_py.datastore.model import Invalid, IPNetwork, IPPool, Kind, WorkloadEndpoint
+from felix_py.datastore.model import IPNetwork, IPPool, Kind
 from felix_py.datastore.store import (
     Compare,
     Delete,
     KeyValue,
     ModRevisionIs,
     PrefixUnchangedSince,
-    Put,
     Store,
     Transaction,
 )
-from felix_py.datastore.values import Value
+
+__all__ = ["Change", "Writer", "check"]
 
 MAX_ATTEMPTS = 5
-"""Tries of an `apply` that loses its race; then the user is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a document makes of an object. before: as stored, None: not there; after: as it will be.
-
-    room: compares by which a new object's neighbours are still those that it was checked against.
-    """
-
-    key: ResourceKey
-    title: str
-    before: KeyValue | None
-    after: bytes
-    room: tuple[Compare, ...] = ()
-
-    @property
-    def unchanged(self) -> bool:
-        """There is nothing to write."""
-        return self.before is not None and json.loads(self.after) == json.loads(self.before.value)
-
-    @property
-    def compares(self) -> tuple[Compare, ...]:
-        """What must still be so when it is written."""
-        revision = 0 if self.before is None else self.before.mod_revision
-        return (ModRevisionIs(self.key.path, revision), *self.room)
-
-    @property
-    def write(self) -> Put:
-        """The write itself."""
-        return Put(self.key.path, self.after)
-
-    @property
-    def done(self) -> str:
-        """What was done, for people."""
-        return "created" if self.before is None else "changed"
+"""Tries of a change that loses its race; then the user is told."""
 
 
 class Writer:
-    """create, apply, delete and label against one store."""
+    """create, apply, replace, delete and label against one store.
 
-    def __init__(self, store: Store) -> None:
+    show: is given the lines that differ, once for each change; dry_run: nothing is written.
+    """
+
+    def __init__(
+        self, store: Store, *, dry_run: bool = False, show: Callable[[str], None] | None = None
+    ) -> None:
         self._store = store
+        self._dry_run = dry_run
+        self._show = show
 
     def create(self, document: Document) -> str:
         """Write an object that must not be there yet; what was done, for people."""
-        document = rules.complete(document)
         if document.resource_version:
             raise CommandError(
                 f"{document.title}: metadata.resourceVersion must be empty to create"
             )
-        if self._store.get(document.key.path) is not None:
-            raise Conflict(f"{document.title}: already there; use apply to change it")
-        if not self._put_new(document):
-            raise Conflict(f"{document.title}: somebody else created it just now; use apply")
-        return f"{document.title} created"
+
+        def foresee() -> Change:
+            change = self.foresee(document)
+            if change.before is not None:
+                raise Conflict(f"{change.title}: already there; use apply to change it")
+            return change
+
+        return self.settle(document.title, foresee)
 
     def apply(self, document: Document) -> str:
-        """Create or replace; labels, annotations and spec are the document's, the rest is kept."""
-        for _ in range(MAX_ATTEMPTS):
-            change = self.foresee(document)
-            if change.unchanged:
-                return f"{change.title} unchanged"
-            if self._store.transact(Transaction(change.compares, (change.write,))).succeeded:
-                return f"{change.title} {change.done}"
-        raise Conflict(
-            f"{document.title}: changed by others {MAX_ATTEMPTS} times meanwhile; try again"
-        )
+        """Create or replace; labels and spec are the document's, the rest is kept."""
+        return self.settle(document.title, lambda: self.foresee(document))
 
-    def foresee(self, document: Document) -> Change:
-        """What `apply` would write, checked against what is stored. Raises CommandError."""
-        document = rules.complete(document)
-        stored = self._store.get(document.key.path)
-        if stored is not None:
-            _check_version(document, stored)
-            raw = _replacement(document, stored)
-            change = Change(document.key, document.title, stored, raw)
-            if not change.unchanged:
-                self._check_change(document, stored, raw)
+    def replace(self, document: Document) -> str:
+        """Put the document in the place of an object that must be there."""
+
+        def foresee() -> Change:
+            change = self.foresee(document, whole=True)
+            if change.before is None:
+                raise NotThere(f"{change.title}: not there; use create")
             return change
-        if document.resource_version:
-            raise NotThere(
-                f"{document.title}: not there any more; remove metadata.resourceVersion to create it"
-            )
-        raw = _new(document)
-        value = _decoded(document.key, raw, document.title)
-        room = self._room_for(value) if isinstance(value, IPPool) else ()
-        return Change(document.key, document.title, None, raw, room)
 
-    def edit(self, key: ResourceKey, title: str, change: Callable[[bytes], bytes]) -> None:
-        """Rewrite a stored object by a function of its text, compared and swapped."""
-        for _ in range(MAX_ATTEMPTS):
+        return self.settle(document.title, foresee)
+
+    def foresee(self, document: Document, *, whole: bool = False) -> Change:
+        """What `apply` (or, `whole`, `replace`) would write, checked against what is stored.
+
+        Raises CommandError.
+        """
+        document = rules.complete(document)
+        title = document.title
+        document, stored = self._placed(document)
+        if stored is None:
+            return self._new(document)
+        _check_version(document, stored)
+        refuse_strangers(document, mapping(loaded(stored.value, title).get("spec")))
+        raw = merged_text(document, stored.value, whole=whole)
+        return self.checked(Change(document.key, title, stored, raw))
+
+    def edit(self, key: ResourceKey, title: str, change: Callable[[KeyValue], bytes]) -> str:
+        """Rewrite a stored object by a function of what is stored, compared and swapped."""
+
+        def foresee() -> Change:
             stored = self._store.get(key.path)
             if stored is None:
                 raise NotThere(f"{title}: not there")
-            raw = change(stored.value)
-            _decoded(key, raw, title)
-            if self._swap(stored, raw):
-                return
+            return self.checked(Change(key, title, stored, change(stored)))
+
+        return self.settle(title, foresee)
+
+    def settle(self, title: str, foresee: Callable[[], Change]) -> str:
+        """Write what was foreseen; foresee it again when somebody was faster. What was done."""
+        for _ in range(MAX_ATTEMPTS):
+            change = foresee()
+            if change.unchanged:
+                return f"{change.title} unchanged"
+            if self._dry_run:
+                self._tell(change)
+                return f"{change.title} would be {change.done}"
+            if self._store.transact(Transaction(change.compares, (change.write,))).succeeded:
+                self._tell(change)
+                return f"{change.title} {change.done}"
         raise Conflict(f"{title}: changed by others {MAX_ATTEMPTS} times meanwhile; try again")
 
-    def delete(self, key: ResourceKey, title: str, *, resource_version: str = "") -> str:
-        """Remove an object; what was done, for people. Raises NotThere."""
+    def delete(self, key: ResourceKey, title: str, *compares: Compare) -> str:
+        """Remove an object; what was done, for people. Raises NotThere, Conflict."""
         stored = self._store.get(key.path)
         if stored is None:
             raise NotThere(f"{title}: not there")
-        if resource_version and resource_version != str(stored.mod_revision):
-            raise Conflict(f"{title}: resourceVersion is {stored.mod_revision} now; look again")
         outcome = self._store.transact(
-            Transaction((ModRevisionIs(stored.key, stored.mod_revision),), (Delete(stored.key),))
+            Transaction(
+                (ModRevisionIs(stored.key, stored.mod_revision), *compares), (Delete(stored.key),)
+            )
         )
         if not outcome.succeeded:
             raise Conflict(f"{title}: somebody else changed it just now; try again")
         return f"{title} deleted"
 
-    def _put_new(self, document: Document) -> bool:
-        raw = _new(document)
-        value = _decoded(document.key, raw, document.title)
+    def checked(self, change: Change) -> Change:
+        """A change of a stored object, when daemons can read what comes out. Raises CommandError."""
+        if change.before is None or change.unchanged:
+            return change
+        value = readable(change.key, change.after, change.title)
+        before = decode(change.key, change.before.value)
+        if isinstance(value, IPPool) and isinstance(before, IPPool):
+            rules.check_unchanged(before, value, change.title)
+        return replace(change, room=self._tier_of(change.key, change.after, change.title))
+
+    def _new(self, document: Document) -> Change:
+        title = document.title
+        if document.resource_version:
+            raise NotThere(
+                f"{title}: not there any more; remove metadata.resourceVersion to create it"
+            )
+        refuse_strangers(document)
+        raw = new_text(document)
+        value = readable(document.key, raw, title)
         room = self._room_for(value) if isinstance(value, IPPool) else ()
-        change = Change(document.key, document.title, None, raw, room)
-        return self._store.transact(Transaction(change.compares, (change.write,))).succeeded
+        room += self._tier_of(document.key, raw, title)
+        return Change(document.key, title, None, raw, room)
+
+    def _placed(self, document: Document) -> tuple[Document, KeyValue | None]:
+        """The document at the key where the object stands, which for an old policy is another."""
+        stored = self._store.get(document.key.path)
+        old = policies.old_key(document)
+        if stored is not None or old is None:
+            return document, stored
+        stored = self._store.get(old.path)
+        return (document, None) if stored is None else (replace(document, key=old), stored)
+
+    def _tier_of(self, key: ResourceKey, raw: bytes, title: str) -> tuple[Compare, ...]:
+        """Refuse a policy without its tier; a tier that goes meanwhile fails the transaction."""
+        if key.kind not in policies.TIERED:
+            return ()
+        name = mapping(loaded(raw, title).get("spec")).get("tier") or policies.DEFAULT_TIER
+        tier = self._store.get(ResourceKey(Kind.TIER, str(name)).path)
+        if tier is None:
+            hint = "run felixctl init" if name in policies.BUILT_IN else "create it first"
+            raise CommandError(f"{title}: spec.tier: Tier({name}) is not there; {hint}")
+        return (ModRevisionIs(tier.key, tier.mod_revision),)
 
     def _room_for(self, pool: IPPool) -> tuple[Compare, ...]:
         """Refuse what overlaps; a pool that somebody else makes meanwhile fails the transaction."""
@@ -167,67 +185,25 @@ class Writer:
         keys = self._store.list(block_prefix(version), keys_only=True).items
         return [key.cidr for item in keys if isinstance(key := parse(item.key), BlockKey)]
 
-    def _check_change(self, document: Document, stored: KeyValue, raw: bytes) -> None:
-        value = _decoded(document.key, raw, document.title)
-        before = decode(document.key, stored.value)
-        if isinstance(value, IPPool) and isinstance(before, IPPool):
-            rules.check_unchanged(before, value, document.title)
-
-    def _swap(self, stored: KeyValue, raw: bytes) -> bool:
-        compares = (ModRevisionIs(stored.key, stored.mod_revision),)
-        return self._store.transact(Transaction(compares, (Put(stored.key, raw),))).succeeded
+    def _tell(self, change: Change) -> None:
+        if self._show is not None:
+            before = None if change.before is None else change.before.value
+            self._show(difference(change.key, before, change.after))
 
 
-def check(document: Document) -> None:
-    """Raises CommandError when the document could not be written, whatever is stored."""
-    complete = rules.complete(document)
-    _decoded(complete.key, _new(complete), complete.title)
+def check(document: Document, *, stored: bool = False) -> None:
+    """Raises CommandError when the document could not be written, whatever is stored.
 
-
-def _new(document: Document) -> bytes:
-    return render_new(
-        document.key,
-        document.spec,
-        uid=document.uid or str(uuid.uuid4()),
-        created_at=now_text(),
-        labels=document.labels,
-        annotations=document.annotations,
-        status=document.status,
-    )
-
-
-def now_text() -> str:
-    """Now, as Calico writes times: RFC 3339 UTC in whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _replacement(document: Document, stored: KeyValue) -> bytes:
-    """The new text: metadata but labels and annotations, and the status, as stored (`calicoctl apply`)."""
-    old = _object(stored.value, document.title)
-    metadata = _mapping(old.get("metadata"))
-    kept = {
-        name: text
-        for name, text in _mapping(metadata.get("annotations")).items()
-        if name.startswith(rules.OWN_ANNOTATIONS)
-    }
-    fresh = json.loads(
-        render_new(
-            document.key,
-            document.spec,
-            uid=str(metadata.get("uid") or uuid.uuid4()),
-            created_at=str(metadata.get("creationTimestamp") or now_text()),
-            labels=document.labels,
-            annotations={**kept, **document.annotations},
-            status=_mapping(old["status"]) if "status" in old else document.status,
-        )
-    )
-    others = {
-        name: value
-        for name, value in metadata.items()
-        if name not in {"labels", "annotations", "resourceVersion", "selfLink"}
-    }
-    fresh["metadata"] = {**others, **fresh["metadata"]}
-    return dumps(fresh)
+    stored: fields that the kind's table does not know may be stored already, so they pass.
+    """
+    if not stored:
+        refuse_strangers(document)
+    try:
+        complete = rules.complete(document)
+    except CommandError:
+        refuse_strangers(document)
+        raise
+    readable(complete.key, new_text(complete), complete.title)
 
 
 def _check_version(document: Document, stored: KeyValue) -> None:
@@ -237,29 +213,3 @@ def _check_version(document: Document, stored: KeyValue) -> None:
             f"{document.title}: metadata.resourceVersion is {given} in {document.source} and "
             f"{stored.mod_revision} in etcd; get it again or remove the field"
         )
-
-
-def _decoded(key: ResourceKey, raw: bytes, title: str) -> Value:
-    """What our daemons will read; an object that they would pass over is not written."""
-    value = decode(key, raw)
-    if isinstance(value, Invalid):
-        raise CommandError(f"{title}: {value.reason}")
-    if isinstance(value, WorkloadEndpoint) and isinstance(value.qos, Invalid):
-        raise CommandError(f"{title}: {value.qos.reason}")
-    return value
-
-
-def _object(raw: bytes, title: str) -> dict[str, Any]:
-    try:
-        loaded = json.loads(raw)
-    except ValueError:
-        loaded = None
-    if not isinstance(loaded, dict):
-        raise CommandError(
-            f"{title}: what is stored is not an object; delete it and create it anew"
-        )
-    return loaded
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -50,6 +50,18 @@ def parse(text: str, source: str) -> Iterator[dict[str, Any]]:
         raise CommandError(f"{source}: not usable YAML: {error}") from None
 
 
+def parse_one(text: str, source: str) -> object:
+    """The one document of a text, of any type. Raises CommandError."""
+    documents: list[object]
+    try:
+        documents = list(yaml.load_all(text, Loader=_Loader))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise CommandError(f"{source}: not YAML or JSON: {' '.join(str(error).split())}") from None
+    if len(documents) != 1:
+        raise CommandError(f"{source}: {len(documents)} documents where one is wanted")
+    return documents[0]
+
+
 def render(document: object) -> str:
     """YAML text with the order of fields kept."""
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False)

@@ -78,7 +78,7 @@ def decode(key: Key, raw: bytes) -> Value | Invalid:
         return Invalid(f"value: {len(raw)} bytes, over {MAX_VALUE_BYTES}; write it anew")
     try:
         if isinstance(key, ResourceKey):
-            return _RESOURCES[key.kind](key, raw)
+            return _RESOURCES.get(key.kind, codec_resources.decode_generic)(key, raw)
         return _OTHERS[type(key)](key, raw)
     except BadField as error:
         return Invalid(str(error))

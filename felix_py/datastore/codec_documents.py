@@ -21,15 +21,32 @@ API_VERSION = "projectcalico.org/v3"
 
 KIND_NAMES = {
     Kind.BGP_CONFIGURATION: "BGPConfiguration",
+    Kind.BGP_FILTER: "BGPFilter",
     Kind.BGP_PEER: "BGPPeer",
     Kind.CLUSTER_INFORMATION: "ClusterInformation",
     Kind.FELIX_CONFIGURATION: "FelixConfiguration",
+    Kind.GLOBAL_NETWORK_POLICY: "GlobalNetworkPolicy",
+    Kind.GLOBAL_NETWORK_SET: "GlobalNetworkSet",
+    Kind.HOST_ENDPOINT: "HostEndpoint",
     Kind.IP_POOL: "IPPool",
     Kind.IP_RESERVATION: "IPReservation",
+    Kind.KUBE_CONTROLLERS_CONFIGURATION: "KubeControllersConfiguration",
+    Kind.NETWORK_POLICY: "NetworkPolicy",
+    Kind.NETWORK_SET: "NetworkSet",
     Kind.NODE: "Node",
     Kind.PROFILE: "Profile",
+    Kind.STAGED_GLOBAL_NETWORK_POLICY: "StagedGlobalNetworkPolicy",
+    Kind.STAGED_KUBERNETES_NETWORK_POLICY: "StagedKubernetesNetworkPolicy",
+    Kind.STAGED_NETWORK_POLICY: "StagedNetworkPolicy",
+    Kind.TIER: "Tier",
     Kind.WORKLOAD_ENDPOINT: "WorkloadEndpoint",
 }
+_WITH_STATUS = frozenset({Kind.NODE, Kind.TIER, Kind.KUBE_CONTROLLERS_CONFIGURATION})
+"""Calico writes their status even when there is none."""
+_ORDERED = frozenset(
+    {Kind.IP_POOL, Kind.CLUSTER_INFORMATION, Kind.NODE, Kind.WORKLOAD_ENDPOINT, Kind.PROFILE}
+)
+"""Kinds whose fields are put in order here; felixctl orders the others by its tables."""
 
 _ORDER = (
     *("cidr", "vxlanMode", "ipipMode", "natOutgoing", "disabled", "disableBGPExport", "blockSize"),
@@ -56,10 +73,12 @@ def render_new(  # noqa: PLR0913  the parts of a document, by name
     annotations: Mapping[str, str] | None = None,
     status: Mapping[str, object] | None = None,
     generate_name: str = "",
+    others: Mapping[str, object] | None = None,
 ) -> bytes:
     """A resource that is not stored yet; `created_at` is RFC 3339 UTC in whole seconds.
 
     Calico refuses to update an object without uid or creationTimestamp, so both are needed.
+    others: what metadata holds besides, such as ownerReferences and finalizers.
     """
     metadata: dict[str, object] = {"name": key.name}
     if generate_name:
@@ -71,13 +90,14 @@ def render_new(  # noqa: PLR0913  the parts of a document, by name
         metadata["labels"] = dict(sorted(labels.items()))
     if annotations:
         metadata["annotations"] = dict(sorted(annotations.items()))
+    metadata |= others or {}
     document: dict[str, object] = {
         "kind": KIND_NAMES[key.kind],
         "apiVersion": API_VERSION,
         "metadata": metadata,
-        "spec": dict(sorted(spec.items(), key=_place)),
+        "spec": dict(sorted(spec.items(), key=_place) if key.kind in _ORDERED else spec.items()),
     }
-    if status is not None or key.kind is Kind.NODE:
+    if status is not None or key.kind in _WITH_STATUS:
         document["status"] = dict(status or {})
     return dumps(document)
 

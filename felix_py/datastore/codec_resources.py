@@ -20,6 +20,7 @@ from felix_py.datastore.model import (
     AssignmentMode,
     ClusterInformation,
     EncapMode,
+    GenericResource,
     IPPool,
     IPReservation,
     Metadata,
@@ -100,6 +101,7 @@ class _Node(msgspec.Struct):
 
 _POOL = msgspec.json.Decoder(Resource[_Pool])
 _PROFILE = msgspec.json.Decoder(Resource[_Profile])
+_GENERIC = msgspec.json.Decoder(Resource[dict[str, Any]])
 _RESERVATION = msgspec.json.Decoder(Resource[_Reservation])
 _CLUSTER = msgspec.json.Decoder(Resource[_Cluster])
 _NODE = msgspec.json.Decoder(Resource[_Node])
@@ -180,6 +182,12 @@ def decode_profile(key: ResourceKey, raw: bytes) -> Profile:
     """A profile; its rules are not read. Raises BadField."""
     wire = loads(raw, _PROFILE)
     return Profile(metadata(key, wire), (wire.spec.labels_to_apply if wire.spec else None) or {})
+
+
+def decode_generic(key: ResourceKey, raw: bytes) -> GenericResource:
+    """A resource that no daemon reads; its spec is not looked into. Raises BadField."""
+    wire = loads(raw, _GENERIC)
+    return GenericResource(metadata(key, wire), wire.spec or {})
 
 
 def decode_cluster(key: ResourceKey, raw: bytes) -> ClusterInformation:

@@ -31,7 +31,15 @@ RECOVERY = f"{OWN}recovery"
 RECOVERY_ANSWER = "recovery"
 """Below a node's own keys: its answer."""
 
-NAMESPACED = frozenset({Kind.WORKLOAD_ENDPOINT})
+NAMESPACED = frozenset(
+    {
+        Kind.WORKLOAD_ENDPOINT,
+        Kind.NETWORK_POLICY,
+        Kind.NETWORK_SET,
+        Kind.STAGED_NETWORK_POLICY,
+        Kind.STAGED_KUBERNETES_NETWORK_POLICY,
+    }
+)
 
 _BLOCK = re.compile(r"ipv([46])/block/([0-9a-f.:]+)-([0-9]{1,3})")
 

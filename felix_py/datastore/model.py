@@ -17,7 +17,7 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from typing import Generic, NewType, TypeVar
+from typing import Any, Generic, NewType, TypeVar
 
 from felix_py.datastore.floating import FloatingAddress
 from felix_py.datastore.qos import QosControls
@@ -41,13 +41,24 @@ class Kind(StrEnum):
     """Resource kinds we read and write, each with its plural as the value's key segment."""
 
     BGP_CONFIGURATION = "bgpconfigurations"
+    BGP_FILTER = "bgpfilters"
     BGP_PEER = "bgppeers"
     CLUSTER_INFORMATION = "clusterinformations"
     FELIX_CONFIGURATION = "felixconfigurations"
+    GLOBAL_NETWORK_POLICY = "globalnetworkpolicies"
+    GLOBAL_NETWORK_SET = "globalnetworksets"
+    HOST_ENDPOINT = "hostendpoints"
     IP_POOL = "ippools"
     IP_RESERVATION = "ipreservations"
+    KUBE_CONTROLLERS_CONFIGURATION = "kubecontrollersconfigurations"
+    NETWORK_POLICY = "networkpolicies"
+    NETWORK_SET = "networksets"
     NODE = "nodes"
     PROFILE = "profiles"
+    STAGED_GLOBAL_NETWORK_POLICY = "stagedglobalnetworkpolicies"
+    STAGED_KUBERNETES_NETWORK_POLICY = "stagedkubernetesnetworkpolicies"
+    STAGED_NETWORK_POLICY = "stagednetworkpolicies"
+    TIER = "tiers"
     WORKLOAD_ENDPOINT = "workloadendpoints"
 
 
@@ -136,6 +147,14 @@ class Profile:
 
     meta: Metadata
     labels_to_apply: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GenericResource:
+    """A resource of a kind that no daemon reads: its spec as stored."""
+
+    meta: Metadata
+    spec: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

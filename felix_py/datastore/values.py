@@ -10,6 +10,7 @@ from felix_py.datastore.model import (
     BlockAffinity,
     ClusterInformation,
     DaemonStatus,
+    GenericResource,
     Handle,
     IPAMConfig,
     IPPool,
@@ -27,6 +28,7 @@ Value = (
     | ClusterInformation
     | Node
     | Profile
+    | GenericResource
     | BGPConfiguration
     | BGPPeer
     | FelixConfiguration

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from felix_py.ctl import yaml_text
-from felix_py.ctl.documents import read_all
+from felix_py.ctl.documents import read_all, refuse_strangers
 from felix_py.ctl.errors import CommandError
+from felix_py.ctl.writer import check
 
 POOL = """
 apiVersion: projectcalico.org/v3
@@ -64,7 +65,6 @@ def test_what_get_shows_can_be_applied_again(tmp_path: Path) -> None:
         (("  name: main", "  name: Main"), "metadata.name must be lower case"),
         (("  name: main", "  labels: {}"), "metadata.name is missing"),
         (("  name: main", "  name: main\n  namespace: x"), "IPPool has none"),
-        (("  cidr", "  cidrs"), "spec.cidrs: no such field; known are"),
         (("spec:", "spek:"), "spek: no such field"),
         (("  name: main", "  name: main\n  labels: {a: 1}"), "put values in quotes"),
         (("spec:\n  cidr: 10.244.0.0/16", "spec: []"), "spec must be a mapping"),
@@ -75,6 +75,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: tuple[str, str], expecte
     with pytest.raises(CommandError) as error:
         read_all([write(tmp_path, POOL.replace(*change, 1))])
     assert expected in str(error.value)
+
+
+def test_a_field_that_no_table_knows_is_named_with_those_that_look_alike(tmp_path: Path) -> None:
+    (document,) = read_all([write(tmp_path, POOL.replace("  cidr", "  cidrs"))])
+    with pytest.raises(CommandError, match=r"spec\.cidrs: no such field; known are cidr"):
+        check(document)
+    refuse_strangers(document, {"cidrs": "stored by somebody who knows it"})
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:

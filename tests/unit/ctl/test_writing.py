@@ -73,7 +73,7 @@ def test_apply_with_an_old_resource_version_is_a_conflict(
     assert "disabled" not in session.stored(PATH)["spec"]
 
 
-def test_labels_are_the_files_but_a_daemons_annotation_stays(
+def test_labels_are_the_files_but_annotations_stay_and_a_daemons_through_a_replace(
     session: MemorySession, files: Files
 ) -> None:
     session.put(
@@ -90,10 +90,16 @@ def test_labels_are_the_files_but_a_daemons_annotation_stays(
     apply(session, files(text=text))
     stored = session.stored("nodes/n1")
     assert stored["metadata"]["labels"] == {"rack": "a"}
-    assert stored["metadata"]["annotations"] == {"felix-py.io/address-detection": "{}"}
+    assert stored["metadata"]["annotations"] == {
+        "felix-py.io/address-detection": "{}",
+        "other": "x",
+    }
     assert stored["metadata"]["ownerReferences"] == [{"x": 1}]
     assert stored["metadata"]["uid"] == "u"
     assert stored["status"] == {"podCIDRs": ["10.1.0.0/24"]}
+    list(write.replace(session, files(text=text), ""))
+    kept = session.stored("nodes/n1")["metadata"]["annotations"]
+    assert kept == {"felix-py.io/address-detection": "{}"}
 
 
 @pytest.mark.parametrize(

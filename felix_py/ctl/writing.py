@@ -1,0 +1,23 @@
+"""How verbs that write were asked to write: really, or only to say what they would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from felix_py.ctl.writer import Writer
+from felix_py.datastore.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """dry_run: nothing is written; diff: the lines that differ are printed."""
+
+    dry_run: bool = False
+    diff: bool = False
+
+    def writer(self, store: Store) -> Writer:
+        """A writer that does so."""
+        return Writer(store, dry_run=self.dry_run, show=print if self.diff else None)
+
+
+AS_ASKED = Mode()
