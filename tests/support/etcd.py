@@ -195,14 +195,19 @@ class EtcdServer:
 
     def ctl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run etcdctl against this server; its output. Raises CalledProcessError."""
-        options = ["--endpoints", self.endpoint, "--command-timeout", "10s"]
+        return self._etcdctl("--command-timeout", "10s", *self.flags, *arguments, stdin=stdin)
+
+    @property
+    def flags(self) -> list[str]:
+        """How etcdctl reaches it, as root."""
+        options = ["--endpoints", self.endpoint]
         if self.certificates:
             options += ["--cacert", str(self.certificates.ca)]
             options += ["--cert", str(self.certificates.client_cert)]
             options += ["--key", str(self.certificates.client_key)]
         if self.auth and (self.directory / "auth-on").exists():
             options += ["--user", f"root:{ROOT_PASSWORD}"]
-        return self._etcdctl(*options, *arguments, stdin=stdin)
+        return options
 
     def remove(self) -> None:
         """End it and delete its directory."""

@@ -14,9 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Any
-
-from tests.support.etcd import EtcdServer
+from typing import Any, Protocol
 
 BLOCKS = "/calico/ipam/v2/assignment/"
 HANDLES = "/calico/ipam/v2/handle/"
@@ -26,11 +24,24 @@ MARK = "/calico/end-of-history"
 Change = tuple[str, Any]
 
 
-def history(server: EtcdServer) -> Iterator[tuple[int, list[Change]]]:
+class Told(Protocol):
+    """An etcd whose history is asked for."""
+
+    @property
+    def flags(self) -> list[str]:
+        """How etcdctl reaches it, as somebody who may read everything."""
+        ...
+
+    def put(self, key: str, value: str) -> None:
+        """Write a key."""
+        ...
+
+
+def history(server: Told) -> Iterator[tuple[int, list[Change]]]:
     """(revision, what it changed) from the first revision to now; None is a deletion."""
     mark = f"{MARK}/{secrets.token_hex(4)}"
     server.put(mark, "{}")
-    command = ["etcdctl", "--endpoints", server.endpoint, "watch", "--rev=1", "-w", "json"]
+    command = ["etcdctl", *server.flags, "watch", "--rev=1", "-w", "json"]
     with subprocess.Popen(
         [*command, "--prefix", "/calico/"], stdout=subprocess.PIPE, text=True
     ) as watch:

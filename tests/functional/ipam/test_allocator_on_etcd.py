@@ -23,7 +23,7 @@ from felix_py.runtime.mailbox import Mailbox
 from ipam.allocator import Allocator, watched_prefixes
 from ipam.errors import Frozen
 from ipam.requests import AssignRequest, Lease, ReleaseRequest
-from tests.functional.ipam.test_many_writers import initialise
+from tests.functional.ipam.writers import FEW, initialise
 from tests.support.etcd import EtcdServer
 
 A = NodeName("a")
@@ -79,7 +79,7 @@ def held(server: EtcdServer) -> list[str]:
 @pytest.mark.etcd
 def test_what_etcd_was_asked_while_it_did_not_answer_is_settled(tmp_path: Path) -> None:
     with EtcdServer() as server, running(server, tmp_path) as allocator:
-        initialise(server)
+        initialise(server, FEW)
         first = patiently(allocator, "h0")
         server.pause()
         resume = threading.Timer(7, server.resume)
@@ -105,10 +105,10 @@ def test_what_etcd_was_asked_while_it_did_not_answer_is_settled(tmp_path: Path) 
 @pytest.mark.etcd
 def test_a_wiped_store_freezes_the_allocator(tmp_path: Path) -> None:
     with EtcdServer() as server, running(server, tmp_path) as allocator:
-        initialise(server)
+        initialise(server, FEW)
         patiently(allocator, "h0")
         server.wipe()
-        initialise(server)
+        initialise(server, FEW)
         until = time.monotonic() + 20
         reason: str | None = None
         while reason is None and time.monotonic() < until:

@@ -3,95 +3,34 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import random
 import time
-from multiprocessing.context import ForkServerProcess
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.functional.ipam.history_check import ENDPOINTS, HANDLES, World, history
-from tests.functional.ipam.writer_process import live
+from felix_py.datastore.etcd_store import EtcdStore
+from felix_py.datastore.settings import DatastoreSettings
+from felix_py.install.roles import NODE
+from ipam.audit import audit
+from ipam.errors import PoolExhausted
+from tests.functional.ipam.history_check import ENDPOINTS, HANDLES, Told, World, history
+from tests.functional.ipam.writers import (
+    FEW,
+    MANY,
+    MEMBERS,
+    Storm,
+    Writers,
+    initialise,
+    rage,
+    writing,
+)
 from tests.support.etcd import EtcdServer
+from tests.support.etcd_cluster import SIZE, EtcdCluster
+from tests.unit.ipam.cluster import Machine, addresses
 
-NODES = ("a", "b", "c")
-KILLS = 10
-LEASES = 250
-MAX_STORM_SECONDS = 15.0
-"""The storm ends when it did enough; a slow machine does less within this time."""
-R = "/calico/resources/v3/projectcalico.org"
-
-
-def resource(kind: str, name: str, **spec: Any) -> str:
-    metadata = {"name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
-    document = {"kind": kind, "apiVersion": "projectcalico.org/v3", "metadata": metadata}
-    return json.dumps({**document, "spec": spec})
-
-
-def initialise(server: EtcdServer) -> None:
-    cluster = resource("ClusterInformation", "default", clusterGUID="a" * 32, datastoreReady=True)
-    server.put(f"{R}/clusterinformations/default", cluster)
-    server.put(f"{R}/ippools/v4", resource("IPPool", "v4", cidr="10.0.0.0/26", blockSize=29))
-    server.put(f"{R}/ippools/v6", resource("IPPool", "v6", cidr="fd00::/120", blockSize=124))
-    for node in NODES:
-        server.put(f"{R}/nodes/{node}", resource("Node", node))
-
-
-class Writers:
-    """The processes; only they are ever signalled, by their own ids."""
-
-    def __init__(self, server: EtcdServer, directory: Path) -> None:
-        self.server = server
-        self.directory = directory
-        self.seed = 0
-        self.running: dict[str, ForkServerProcess] = {}
-        self.before: dict[str, int] = {}
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["tests.functional.ipam.writer_process"])
-
-    def start(self, node: str, mode: str = "work") -> ForkServerProcess:
-        self.seed += 1
-        self.before[node] = self.leases(node)
-        arguments = (self.server.endpoint, node, self.directory, self.seed, mode)
-        process = self.context.Process(target=live, args=arguments, daemon=True)
-        process.start()
-        self.running[node] = process
-        return process
-
-    def leases(self, node: str = "*") -> int:
-        """How many leases were granted (on a node)."""
-        return sum(p.read_bytes().count(b"\n") for p in self.directory.glob(f"{node}/granted"))
-
-    def await_work(self, node: str, most_seconds: float) -> None:
-        """Until the node's present process granted a lease."""
-        until = time.monotonic() + most_seconds
-        while self.leases(node) <= self.before[node] and time.monotonic() < until:
-            time.sleep(0.02)
-
-    def kill(self, node: str) -> None:
-        process = self.running.pop(node)
-        process.kill()
-        process.join(10)
-        process.close()
-
-    def stop_all(self) -> None:
-        for process in self.running.values():
-            process.terminate()
-        for node in list(self.running):
-            self.running[node].join(10)
-            self.kill(node)
-
-    def drain(self) -> int | None:
-        """Release everything through one node's allocator; how many are left."""
-        process = self.start("a", "drain")
-        process.join(20)
-        return process.exitcode
-
-    def logs(self) -> str:
-        texts = [path.read_text("utf-8")[-2000:] for path in self.directory.glob("*.log")]
-        return "\n".join(texts)
+TIMEOUT_SECONDS = 2.0
 
 
 def granted(directory: Path) -> dict[int, list[tuple[str, list[str]]]]:
@@ -108,51 +47,84 @@ def granted(directory: Path) -> dict[int, list[tuple[str, list[str]]]]:
 
 
 @pytest.mark.etcd
-def test_no_address_is_ever_held_twice_and_none_is_leaked(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("storm", [FEW, MANY], ids=["three", "fifty"])
+def test_no_address_is_ever_held_twice_and_none_is_leaked(storm: Storm, tmp_path: Path) -> None:
     with EtcdServer() as server:
-        initialise(server)
-        writers = Writers(server, tmp_path)
-        try:
-            storm(server, writers)
+        initialise(server, storm)
+        settings = DatastoreSettings(endpoints=[server.endpoint], timeout_seconds=TIMEOUT_SECONDS)
+        with writing(Writers(settings, tmp_path, storm.task)) as writers:
+            rage(storm, writers, server.restart)
             writers.stop_all()
-            assert writers.drain() == 0, writers.logs()
-        finally:
-            for node in list(writers.running):
-                writers.kill(node)
-        world, problems, granted_count = walk(server, granted(tmp_path))
-        assert problems == []
-        assert granted_count > 60, writers.logs()
-        assert world.borrowed > 0
-        assert world.most_held > 60
-        assert world.owner_of == {}
-        left = server.dump("/calico/")
+            assert writers.drain(storm.nodes[0]) == 0, writers.logs()
+        left = settled(server, settings, tmp_path, storm, writers)
         assert [key for key in left if key.startswith((HANDLES, ENDPOINTS))] == []
         assert half_way(left) == []
 
 
-def storm(server: EtcdServer, writers: Writers) -> None:
-    """Everybody works; a writer is killed every now and then, etcd once."""
-    dice = random.Random(7)
-    for node in NODES:
-        writers.start(node)
-    began = time.monotonic()
-    kills = 0
-    while time.monotonic() - began < MAX_STORM_SECONDS:
-        node = dice.choice(NODES)
-        writers.await_work(node, most_seconds=10)
-        time.sleep(dice.uniform(0, 0.1))
-        writers.kill(node)
-        kills += 1
-        if kills == KILLS // 2:
-            server.restart()
-        writers.start(node)
-        if kills >= KILLS and writers.leases() >= LEASES:
+@pytest.mark.etcd
+@pytest.mark.timeout(300)
+def test_members_are_killed_in_turn_and_no_address_is_lost_or_doubled(tmp_path: Path) -> None:
+    """Three members, TLS, and the least that a node may do."""
+    storm = MEMBERS
+    with EtcdCluster(secure=True) as cluster:
+        initialise(cluster, storm)
+        settings = cluster.settings_of(NODE)
+        dead: list[int] = []
+
+        def kill_the_next() -> None:
+            member = dead[-1] if dead else 2
+            dead.append((member + 1) % SIZE)
+            cluster.kill(dead[-1])
+            time.sleep(1)
+            cluster.start(dead[-1])
+            cluster.await_quorum()
+
+        with writing(Writers(settings, tmp_path, storm.task)) as writers:
+            for _ in range(SIZE):
+                rage(replace(storm, kills=2, seconds=8), writers, kill_the_next)
+            assert dead == [0, 1, 2]
+            writers.stop_all()
+            assert writers.drain(storm.nodes[0]) == 0, writers.logs()
+        settled(cluster, settings, tmp_path, storm, writers)
+
+
+def settled(
+    server: Told, settings: DatastoreSettings, directory: Path, storm: Storm, writers: Writers
+) -> dict[str, str]:
+    """Nothing was ever wrong, nothing is left, and each address can be had again; what etcd holds."""
+    world, problems, told = walk(server, granted(directory))
+    assert problems == []
+    assert told > 60, writers.logs()
+    assert world.borrowed > 0
+    assert world.most_held > 60
+    assert world.owner_of == {}
+    store = EtcdStore.connect(settings)
+    try:
+        left = {item.key: item.value.decode() for item in store.list("/calico/").items}
+        assert audit(store).findings == ()
+        assert len(everything(store, storm)) == ip_network(storm.pool).num_addresses
+    finally:
+        store.close()
+    return left
+
+
+def everything(store: EtcdStore, storm: Storm) -> set[str]:
+    """Ask for addresses until there are none."""
+    machines = [Machine(store, node) for node in storm.nodes]
+    found: set[str] = set()
+    for number in range(ip_network(storm.pool).num_addresses + 1):
+        machine = machines[number % len(machines)]
+        machine.clock.advance(2)
+        try:
+            found |= set(addresses(machine.assign(f"net.all{number}")))
+        except PoolExhausted:
             break
-    assert kills >= KILLS // 2, "the machine is too slow to prove anything"
+    return found
 
 
 def walk(
-    server: EtcdServer, leases: dict[int, list[tuple[str, list[str]]]]
+    server: Told, leases: dict[int, list[tuple[str, list[str]]]]
 ) -> tuple[World, list[str], int]:
     """The world at the end, everything that was ever wrong, and how many leases were true."""
     world = World()
@@ -160,9 +132,9 @@ def walk(
     confirmed = 0
     for revision, changes in history(server):
         problems += [f"revision {revision}: {text}" for text in world.apply(changes)]
-        for handle, addresses in leases.pop(revision, []):
+        for handle, given in leases.pop(revision, []):
             confirmed += 1
-            wrong = [a for a in addresses if world.owner_of.get(a) != handle]
+            wrong = [a for a in given if world.owner_of.get(a) != handle]
             if wrong:
                 problems.append(f"revision {revision}: {handle} was told of {wrong}")
     problems += [f"revision {r}: was told of, but changed nothing" for r in leases]

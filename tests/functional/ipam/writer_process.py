@@ -1,7 +1,6 @@
 """One node of the many-writers test: a real fence, syncer and allocator, and threads that want pods.
 
-`live` is the body of a process that a fork server starts, so that a new one costs no imports. mode
-`work`: assign and release at random until SIGTERM. mode `drain`: release everything there is. Each
+`live` is the body of a process that a fork server starts, so that a new one costs no imports. Each
 granted lease is appended to <directory>/<node>/granted as JSON, for the checker.
 """
 
@@ -11,9 +10,11 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from felix_py.datastore import codec
@@ -25,7 +26,7 @@ from felix_py.datastore.history import History
 from felix_py.datastore.keys import ResourceKey, kind_prefix, parse
 from felix_py.datastore.model import HandleId, IPAddress, Kind, NodeName, WorkloadEndpoint
 from felix_py.datastore.settings import DatastoreSettings
-from felix_py.datastore.store import KeyValue
+from felix_py.datastore.store import KeyValue, Outcome, Transaction
 from felix_py.datastore.syncer import Syncer
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.errors import FelixPyError
@@ -35,16 +36,28 @@ from ipam.allocator import Allocator, watched_prefixes
 from ipam.errors import PoolExhausted
 from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest, RenderEndpoint
 
-THREADS = 6
-MOST_PODS = 30
-"""Per node; three nodes want more than the pool has."""
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a node does: `work` until it is told to stop, or `drain`: release everything there is.
+
+    dies_at: at this write of its own it is killed, before it is sent or when it was answered; 0: never.
+    """
+
+    mode: str = "work"
+    threads: int = 6
+    most_pods: int = 30
+    dies_at: int = 0
 
 
 class Pods:
     """The pods of one node, as its container runtime knows them."""
 
-    def __init__(self, allocator: Allocator, node: str, directory: Path, seed: int) -> None:
+    def __init__(
+        self, allocator: Allocator, node: str, directory: Path, seed: int, most: int
+    ) -> None:
         self.allocator = allocator
+        self.most = most
         self.node = node
         self.random = random.Random(seed)
         self.lock = threading.Lock()
@@ -56,7 +69,7 @@ class Pods:
     def work(self, stop: threading.Event) -> None:
         while not stop.is_set():
             with self.lock:
-                grow = self.random.random() < 0.6 and len(self.mine) < MOST_PODS
+                grow = self.random.random() < 0.6 and len(self.mine) < self.most
                 chosen = None if grow or not self.mine else self._pop()
             try:
                 if grow:
@@ -147,33 +160,50 @@ def patiently(store: EtcdStore, node: str | None) -> list[str]:
     raise SystemExit("etcd does not come back")
 
 
-def live(endpoint: str, node: str, directory: Path, seed: int, mode: str) -> None:
+class Mortal(EtcdStore):
+    """Kills its process at one of its writes: before it is sent, or when its answer is there."""
+
+    dies_at = 0
+    before = False
+
+    def transact(self, transaction: Transaction) -> Outcome:
+        self.dies_at -= 1
+        if self.dies_at == 0 and self.before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        outcome = super().transact(transaction)
+        if self.dies_at == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcome
+
+
+def live(settings: DatastoreSettings, node: str, directory: Path, seed: int, task: Task) -> None:
     """The process's body; it exits with the supervisor's status, of a drain with what is left."""
     where = directory / node
     where.mkdir(parents=True, exist_ok=True)
     log = os.open(directory / f"{node}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    store = EtcdStore.connect(DatastoreSettings(endpoints=[endpoint], timeout_seconds=2.0))
-    known = patiently(store, None if mode == "drain" else node)
+    store = Mortal.connect(settings)
+    store.dies_at, store.before = task.dies_at, bool(seed % 2)
+    known = patiently(store, None if task.mode == "drain" else node)
     fence = Fence(store, NodeName(node), f"machine-{node}")
     fence.open()
     mailbox: SyncMailbox = Mailbox()
     clock = SystemClock()
     history = History(str(where), "cni")
     allocator = Allocator(store, fence, NodeName(node), mailbox, clock)
-    pods = Pods(allocator, node, where, seed)
+    pods = Pods(allocator, node, where, seed, task.most_pods)
     pods.mine = known
     supervisor = Supervisor()
     prefixes = watched_prefixes(NodeName(node))
     supervisor.add("syncer", Syncer(store, prefixes, mailbox, history, clock).run)
     supervisor.add("allocator", allocator.run)
     supervisor.add("orphan", end_with_parent)
-    if mode == "drain":
+    if task.mode == "drain":
         supervisor.add("drain", lambda stop: drain(pods, stop))
         supervisor.run()
         sys.exit(len(pods.mine))
-    for number in range(THREADS):
+    for number in range(task.threads):
         supervisor.add(f"pods-{number}", pods.work)
     sys.exit(supervisor.run())
 
