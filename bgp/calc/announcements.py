@@ -18,7 +18,6 @@ from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
     BGPConfiguration,
-    Block,
     IPPool,
     NodeName,
     PoolName,
@@ -33,8 +32,17 @@ INTERNAL_LOCAL_PREFERENCE = 2147483647 - NORMAL_PRIORITY
 """What Calico v3.32 gives its own routes on iBGP sessions, so that both kinds of nodes agree."""
 
 
-class Facts(Protocol):
-    """The part of the snapshot that announcements are a function of."""
+class Affine(Protocol):
+    """What is looked at of a block."""
+
+    @property
+    def host(self) -> NodeName | None:
+        """The node that it is affine to."""
+        ...
+
+
+class Possessions(Protocol):
+    """What a node has that others may want to reach."""
 
     @property
     def me(self) -> NodeName:
@@ -42,17 +50,7 @@ class Facts(Protocol):
         ...
 
     @property
-    def pools(self) -> Mapping[PoolName, IPPool]:
-        """Every pool."""
-        ...
-
-    @property
-    def configurations(self) -> Mapping[str, BGPConfiguration]:
-        """BGPConfiguration by name."""
-        ...
-
-    @property
-    def blocks(self) -> Mapping[IPNetwork, Block]:
+    def blocks(self) -> Mapping[IPNetwork, Affine]:
         """Blocks affine to this node."""
         ...
 
@@ -72,27 +70,45 @@ class Facts(Protocol):
         ...
 
 
+class Facts(Possessions, Protocol):
+    """The part of the snapshot that announcements are a function of."""
+
+    @property
+    def pools(self) -> Mapping[PoolName, IPPool]:
+        """Every pool."""
+        ...
+
+    @property
+    def configurations(self) -> Mapping[str, BGPConfiguration]:
+        """BGPConfiguration by name."""
+        ...
+
+
 Announced = Mapping[IPNetwork, tuple[str, ...]]
 """Prefix -> communities, whoever the peer is."""
 
 
 def announced(facts: Facts) -> Announced:
     """Every prefix this node announces, with its communities."""
+    advertisements = effective(facts.configurations, facts.me).prefix_advertisements
+    pools = tuple(facts.pools.values())
+    return {
+        prefix: communities_for(prefix, advertisements)
+        for prefix in reachable_here(facts)
+        if exported(prefix, pools)
+    }
+
+
+def reachable_here(facts: Possessions) -> frozenset[IPNetwork]:
+    """What this node would announce if pools did not matter: its blocks, and addresses outside them."""
     confirmed = frozenset(_confirmed(facts))
     lengths = sorted({(cidr.version, cidr.prefixlen) for cidr in confirmed})
-    advertisements = effective(facts.configurations, facts.me).prefix_advertisements
-    prefixes = {
+    return confirmed.union(
         address
         for endpoint in facts.endpoints.values()
         for address in _addresses(endpoint, floating=facts.floating)
         if not _covered(address, confirmed, lengths)
-    }
-    pools = tuple(facts.pools.values())
-    return {
-        prefix: communities_for(prefix, advertisements)
-        for prefix in confirmed | prefixes
-        if _exported(prefix, pools)
-    }
+    )
 
 
 def for_session(peering: Peering, what: Announced) -> dict[IPNetwork, Attributes]:
@@ -133,7 +149,7 @@ def _addresses(endpoint: WorkloadEndpoint, *, floating: bool) -> Iterable[IPNetw
         yield from (host_prefix(each.external) for each in endpoint.floating)
 
 
-def _confirmed(facts: Facts) -> Iterable[IPNetwork]:
+def _confirmed(facts: Possessions) -> Iterable[IPNetwork]:
     for cidr, block in facts.blocks.items():
         if block.host == facts.me and facts.affinities.get(cidr) is AffinityState.CONFIRMED:
             yield cidr
@@ -149,7 +165,7 @@ def _covered(
     )
 
 
-def _exported(prefix: IPNetwork, pools: tuple[IPPool, ...]) -> bool:
+def exported(prefix: IPNetwork, pools: tuple[IPPool, ...]) -> bool:
     """Nothing outside pools; nothing of pools that say so or that hold no pods."""
     pool = pool_for(prefix, pools)
     return (

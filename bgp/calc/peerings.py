@@ -12,19 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bgp.calc.configuration import DEFAULT_PORT, as_of, effective
+from bgp.calc.peer_object import FAMILIES, families_of, name_of, not_served
+from bgp.calc.roster import Roster
 from bgp.model import Family, IPAddress, Peering
 from felix_py.datastore.model import BGPConfiguration, BGPPeer, Node, NodeName
-from felix_py.datastore.selectors import SelectorError, parse
+from felix_py.datastore.selectors import SelectorError
 
 DEFAULT_RESTART_SECONDS = 120
 MAX_RESTART_SECONDS = 4095
 """RFC 4724 section 3: twelve bits."""
-
-FAMILIES = "felix-py.io/families"
-"""Annotation of a BGPPeer with an address: `ipv4,ipv6` lets its session carry both families. Calico's
-sessions carry the family of their address, and so do all that say nothing. Next hops stay addresses of
-the route's own family: a peer that answers by RFC 8950 (IPv4 with an IPv6 next hop) is not used."""
-_FAMILIES = {family.value.split()[0]: family for family in Family}
 
 SecretRef = tuple[str, str]
 
@@ -70,21 +66,34 @@ def wanted_secrets(facts: Facts) -> frozenset[SecretRef]:
     return frozenset(secret for secret in wanted if secret is not None)
 
 
-def sessions(facts: Facts, secrets: Mapping[SecretRef, str], max_prefixes: int) -> Sessions:
-    """The sessions of this node; nothing when etcd has no Node object for it."""
+def sessions(
+    facts: Facts,
+    secrets: Mapping[SecretRef, str],
+    max_prefixes: int,
+    roster: Roster | None = None,
+) -> Sessions:
+    """The sessions of this node; nothing when etcd has no Node object for it.
+
+    roster: of the same nodes, for who decides for many of them.
+    """
     me = facts.nodes.get(facts.me)
     if me is None:
         return Sessions(
             warnings=(f"Node {facts.me} is not in etcd: no BGP session until it is created",)
         )
-    return _Deciding(facts, me, secrets, max_prefixes).all()
+    return _Deciding(facts, me, secrets, max_prefixes, roster or Roster(facts.nodes)).all()
 
 
 class _Deciding:
     """One run of the decision: what it collects and what it looks things up in."""
 
     def __init__(
-        self, facts: Facts, me: Node, secrets: Mapping[SecretRef, str], max_prefixes: int
+        self,
+        facts: Facts,
+        me: Node,
+        secrets: Mapping[SecretRef, str],
+        max_prefixes: int,
+        roster: Roster,
     ) -> None:
         self._facts = facts
         self._me = me
@@ -93,12 +102,7 @@ class _Deciding:
         self._configuration = effective(facts.configurations, facts.me)
         self._refused: dict[str, str] = {}
         self._warnings: list[str] = []
-        self._owners = {
-            interface.ip: node
-            for node in sorted(facts.nodes.values(), key=lambda node: node.name)
-            for interface in (node.ipv4_address, node.ipv6_address)
-            if interface is not None
-        }
+        self._roster = roster
         self._own = {i.ip for i in (me.ipv4_address, me.ipv6_address) if i is not None}
 
     def all(self) -> Sessions:
@@ -130,28 +134,26 @@ class _Deciding:
                 self._warn(peer, f"node {peer.node} is not in etcd")
             return peer.node == self._facts.me
         matching = self._matching(peer, peer.node_selector, "nodeSelector")
-        return any(node.name == self._facts.me for node in matching)
+        return self._facts.me in matching
 
-    def _matching(self, peer: BGPPeer, selector: str, where: str) -> list[Node]:
+    def _matching(self, peer: BGPPeer, selector: str, where: str) -> Mapping[NodeName, Node]:
         try:
-            parsed = parse(selector)
+            found = self._roster.selected(selector)
         except SelectorError as error:
-            self._refused[_name(peer)] = f"spec.{where}: {error}"
-            return []
-        nodes = self._facts.nodes
-        found = [nodes[n] for n in sorted(nodes) if parsed.matches(nodes[n].meta.labels)]
+            self._refused[name_of(peer)] = f"spec.{where}: {error}"
+            return {}
         if not found:
             self._warn(peer, f"{where} {selector!r} matches no node")
         return found
 
     def _warn(self, peer: BGPPeer, text: str) -> None:
-        self._warnings.append(f"{_name(peer)}: {text}")
+        self._warnings.append(f"{name_of(peer)}: {text}")
 
     def _explicit(self, peer: BGPPeer) -> Iterator[Peering]:
-        families, wrong = _families(peer)
-        reason = _not_served(peer) or wrong
+        families, wrong = families_of(peer)
+        reason = not_served(peer) or wrong
         if reason is not None:
-            self._refused[_name(peer)] = reason
+            self._refused[name_of(peer)] = reason
             return
         if peer.reachable_by is not None:
             self._warn(peer, "reachableBy is not served: the underlay must have the route itself")
@@ -160,17 +162,17 @@ class _Deciding:
         if peer.peer_selector:
             if families:
                 self._warn(peer, f"{FAMILIES}: nodes have a session per family; passed over")
-            for node in self._matching(peer, peer.peer_selector, "peerSelector"):
+            for node in self._matching(peer, peer.peer_selector, "peerSelector").values():
                 if node.name != self._facts.me:
                     yield from self._towards_node(node, _Options.of(peer))
             return
         assert peer.peer_ip is not None
-        owner = self._owners.get(peer.peer_ip)
+        owner = self._roster.owners.get(peer.peer_ip)
         asn = peer.as_number
         if asn is None and owner is not None:
             asn = as_of(owner, self._configuration)
         if asn is None:
-            self._refused[_name(peer)] = "spec.asNumber is missing; set the peer's AS number"
+            self._refused[name_of(peer)] = "spec.asNumber is missing; set the peer's AS number"
             return
         port = peer.peer_port or (DEFAULT_PORT if owner is None else self._port_of(owner))
         yield from self._session(peer.peer_ip, asn, port, _Options.of(peer, families))
@@ -249,7 +251,7 @@ class _Options:
     @classmethod
     def of(cls, peer: BGPPeer, families: tuple[Family, ...] = ()) -> _Options:
         return cls(
-            source=_name(peer),
+            source=name_of(peer),
             secret=peer.password_secret,
             restart_seconds=peer.max_restart_seconds,
             local_as=peer.local_as_number,
@@ -273,28 +275,3 @@ class _Options:
             max_prefixes=max_prefixes,
             source=self.source,
         )
-
-
-def _families(peer: BGPPeer) -> tuple[tuple[Family, ...], str | None]:
-    """Both families when the peer's session shall carry both, else (); or what is wrong there."""
-    text = peer.meta.annotations.get(FAMILIES)
-    if text is None:
-        return (), None
-    named = [word.strip() for word in text.split(",")]
-    own = "" if peer.peer_ip is None else f"ipv{peer.peer_ip.version}"
-    if not set(named) <= _FAMILIES.keys() or (own and own not in named):
-        return (), f"annotation {FAMILIES}: {text!r}: write ipv4,ipv6, or leave it out"
-    return (tuple(Family) if len(set(named)) == len(_FAMILIES) else ()), None
-
-
-def _not_served(peer: BGPPeer) -> str | None:
-    """Why a BGPPeer gets no session at all; without its filters a session would say too much."""
-    if peer.filters:
-        return f"spec.filters {', '.join(peer.filters)}: BGPFilter is not served; remove them"
-    if peer.peer_ip is None and not peer.peer_selector:
-        return "neither spec.peerIP nor spec.peerSelector; localWorkloadSelector is not served"
-    return None
-
-
-def _name(peer: BGPPeer) -> str:
-    return f"BGPPeer {peer.meta.name}"
