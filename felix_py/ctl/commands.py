@@ -16,6 +16,7 @@ from felix_py.ctl import (
     object_commands,
     output,
     path_commands,
+    plan_commands,
     version,
 )
 from felix_py.ctl import get as get_verb
@@ -40,6 +41,7 @@ app.add_typer(mtu_app.app, name="mtu")
 path_commands.register(app)
 doctor_commands.register(app)
 object_commands.register(app)
+plan_commands.register(app)
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ippool, bgppeer, node, ... or an alias")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")]
@@ -116,11 +118,15 @@ def apply(
     files: Files,
     namespace: Namespace = "",
     *,
+    yes: Annotated[bool, typer.Option("--yes", help="do it, whatever the plan says")] = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
-    """Create or replace objects from files."""
-    say(write_verbs.apply(context.obj, files, namespace, mode=Mode(dry_run, diff)))
+    """Create or replace objects from files. On a terminal it shows what that does and asks; elsewhere
+    it refuses with exit status 2 when something would be lost."""
+    mode, consent = Mode(dry_run, diff), plan_commands.consent(yes=yes)
+    with plan_commands.refusals():
+        say(write_verbs.apply(context.obj, files, namespace, mode=mode, consent=consent))
 
 
 @app.command()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from felix_py.ctl import rules
+from felix_py.ctl import plan, plan_apply, rules
 from felix_py.ctl.change import difference
 from felix_py.ctl.connection import Session
 from felix_py.ctl.documents import DEFAULT_NAMESPACE, Document, read_all
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
 from felix_py.ctl.finding import named
 from felix_py.ctl.kinds import KindInfo, find_writable
+from felix_py.ctl.plan_apply import Consent
 from felix_py.ctl.removal import remove
 from felix_py.ctl.writer import Writer, check
 from felix_py.ctl.writing import AS_ASKED, Mode
+from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Kind
 from felix_py.datastore.store import Store
 
@@ -40,10 +42,24 @@ def create(
 
 
 def apply(
-    session: Session, files: Sequence[str], namespace: str, *, mode: Mode = AS_ASKED
+    session: Session,
+    files: Sequence[str],
+    namespace: str,
+    *,
+    mode: Mode = AS_ASKED,
+    consent: Consent | None = None,
 ) -> Iterator[str]:
-    """Create or replace every document, in the same way."""
-    yield from _each(session, files, namespace, mode, lambda writer, one: writer.apply(one))
+    """Create or replace every document, in the same way. Those whose change reaches beyond themselves
+    are planned and written first, all or nothing."""
+    documents = _checked(files, namespace)
+    with session.store() as store:
+        writer = _prepared(mode, store, documents)
+        planned = [each for each in documents if plan.concerns([each]) and not mode.dry_run]
+        done: Mapping[ResourceKey, str] = {}
+        if planned:
+            done = plan_apply.apply(store, planned, consent or Consent(), mode.show)
+        for document in documents:
+            yield done[document.key] if document.key in done else writer.apply(document)
 
 
 def replace(
@@ -109,6 +125,21 @@ def _named_by_spec(document: Document) -> Document:
     return document if document.key.name else rules.complete(document)
 
 
+def _checked(files: Sequence[str], namespace: str) -> list[Document]:
+    documents = read_all(files, namespace)
+    for document in documents:
+        check(document, stored=True)
+    return documents
+
+
+def _prepared(mode: Mode, store: Store, documents: Iterable[Document]) -> Writer:
+    writer = mode.writer(store)
+    for document in documents:
+        if document.strangers:
+            writer.foresee(document)
+    return writer
+
+
 def _each(
     session: Session,
     files: Sequence[str],
@@ -116,14 +147,9 @@ def _each(
     mode: Mode,
     act: Callable[[Writer, Document], str],
 ) -> Iterator[str]:
-    documents = read_all(files, namespace)
-    for document in documents:
-        check(document, stored=True)
+    documents = _checked(files, namespace)
     with session.store() as store:
-        writer = mode.writer(store)
-        for document in documents:
-            if document.strangers:
-                writer.foresee(document)
+        writer = _prepared(mode, store, documents)
         for document in documents:
             yield act(writer, document)
 

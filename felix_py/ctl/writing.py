@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from felix_py.ctl.writer import Writer
@@ -17,7 +18,12 @@ class Mode:
 
     def writer(self, store: Store) -> Writer:
         """A writer that does so."""
-        return Writer(store, dry_run=self.dry_run, show=print if self.diff else None)
+        return Writer(store, dry_run=self.dry_run, show=self.show)
+
+    @property
+    def show(self) -> Callable[[str], None] | None:
+        """Where the lines that differ go."""
+        return print if self.diff else None
 
 
 AS_ASKED = Mode()
