@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from felix_py.ctl import yaml_text
+from felix_py.ctl.calc.convert import modern
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.kinds import KindInfo, find_writable
 from felix_py.ctl.schema.scalars import DNS_LABEL, DNS_NAME
-from felix_py.ctl.schema.shape import Stranger
+from felix_py.ctl.schema.shape import Anything, Fields, Shape, Stranger
 from felix_py.datastore.codec_documents import API_VERSION
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Kind
@@ -52,7 +53,7 @@ class Document:
     others: Mapping[str, Any] = field(default_factory=dict)
     """ownerReferences and finalizers: kept as given."""
     strangers: tuple[Stranger, ...] = ()
-    """Fields of the spec that the kind's table does not know: fine only where they are stored."""
+    """Fields that the kind's table does not know: fine only where they are stored."""
 
     @property
     def title(self) -> str:
@@ -65,7 +66,7 @@ def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
     """Every document of the files, of the folders' files and of `-`. Raises CommandError."""
     found = [
         document
-        for source, text in _texts(paths)
+        for source, text in texts(paths)
         for raw in yaml_text.parse(text, source)
         for document in _documents(raw, source, namespace)
     ]
@@ -83,8 +84,8 @@ def of_mapping(raw: dict[str, Any], source: str) -> Document:
 
 
 def refuse_strangers(document: Document, stored: Mapping[str, Any] | None = None) -> None:
-    """Raises CommandError for a field that neither the kind's table nor the stored spec has."""
-    held = {each.path for each in document.info.shape.strangers("spec", stored or {})}
+    """Raises CommandError for a field that neither the kind's table nor the stored object has."""
+    held = {each.path for each in _strangers(document.info, stored or {})}
     for each in document.strangers:
         if each.path in held:
             continue
@@ -97,7 +98,8 @@ def refuse_strangers(document: Document, stored: Mapping[str, Any] | None = None
         )
 
 
-def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+def texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Where it stood and what was in it, of files, of folders' files and of `-`. Raises CommandError."""
     for name in paths:
         if name == "-":
             yield "standard input", sys.stdin.read(MAX_FILE_BYTES)
@@ -136,18 +138,14 @@ def _documents(raw: dict[str, Any], source: str, namespace: str) -> Iterator[Doc
         raise CommandError(
             f"{source}: {kind}: apiVersion is {raw.get('apiVersion')!r}; write {API_VERSION}"
         )
-    yield _document(find_writable(kind), raw, source, namespace)
+    yield _document(find_writable(kind), modern(raw), source, namespace)
 
 
 def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) -> Document:
-    _refuse_unknown(
-        info.title, "", raw, {"kind", "apiVersion", "metadata", "spec", "status"}, source
-    )
     metadata = _mapping(raw, "metadata", info, source)
     spec = _mapping(raw, "spec", info, source)
     name = metadata.get("name") or ""
     title = f"{info.title}({name})"
-    _refuse_unknown(title, "metadata.", metadata, METADATA_FIELDS, source)
     status = raw.get("status")
     return Document(
         info=info,
@@ -166,7 +164,7 @@ def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) 
         others={
             name: metadata[name] for name in ("ownerReferences", "finalizers") if metadata.get(name)
         },
-        strangers=tuple(info.shape.strangers("spec", spec)),
+        strangers=tuple(_strangers(info, raw)),
     )
 
 
@@ -212,15 +210,13 @@ def _strings(metadata: dict[str, Any], part: str, title: str) -> dict[str, str]:
     return value
 
 
-def _refuse_unknown(
-    title: str, prefix: str, given: Mapping[str, Any], known: Iterable[str], source: str
-) -> None:
-    unknown = sorted(set(map(str, given)) - set(known))
-    if unknown:
-        raise CommandError(
-            f"{source}: {title}: {prefix}{unknown[0]}: no such field; "
-            f"known are {', '.join(sorted(known))}"
-        )
+def _strangers(info: KindInfo, raw: Mapping[str, Any]) -> Iterator[Stranger]:
+    """What of an object no table knows; paths as people write them."""
+    anything = Anything()
+    parts: dict[str, Shape] = dict.fromkeys(("kind", "apiVersion", "status"), anything)
+    parts |= {"metadata": Fields(dict.fromkeys(METADATA_FIELDS, anything)), "spec": info.shape}
+    for each in Fields(parts).strangers("", raw):
+        yield Stranger(each.path.removeprefix("."), each.known)
 
 
 def _text(value: object) -> str:

@@ -1,14 +1,15 @@
-"""The commands `replace`, `patch`, `validate`: their arguments and options."""
+"""The commands `replace`, `patch`, `validate`, `convert`: their arguments and options."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from felix_py.ctl import output, write
+from felix_py.ctl import conversion, output, write
 from felix_py.ctl import patch as patch_verb
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.writing import Mode
@@ -20,11 +21,19 @@ Diff = Annotated[bool, typer.Option("--diff", help="print the lines that differ"
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ippool, bgppeer, node, ... or an alias")]
 
 
+class Text(StrEnum):
+    """The `-o` of verbs that print files."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(replace)
     app.command()(patch)
     app.command()(validate)
+    app.command()(convert)
 
 
 def replace(
@@ -69,3 +78,13 @@ def validate(files: Files, namespace: Namespace = "") -> None:
         print(line)
     if not good:
         raise typer.Exit(output.SOMETHING_IS_WRONG)
+
+
+def convert(
+    files: Files,
+    form: Annotated[Text, typer.Option("-o", "--output")] = Text.YAML,
+    *,
+    ignore_validation: Annotated[bool, typer.Option("--ignore-validation")] = False,
+) -> None:
+    """Print files of Calico's API v1 as files of v3."""
+    conversion.convert(files, form.value, validate=not ignore_validation)

@@ -72,7 +72,7 @@ def patched_text(
         raise CommandError(f"{title}: {SOURCE} leaves no object")
     _check_identity(title, before, after)
     document = of_mapping(after, SOURCE)
-    refuse_strangers(document, mapping(held.get("spec")))
+    refuse_strangers(document, held)
     document = rules.complete(document)
     metadata = dict(after["metadata"])
     del metadata["resourceVersion"]

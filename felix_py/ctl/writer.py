@@ -83,7 +83,7 @@ class Writer:
         if stored is None:
             return self._new(document)
         _check_version(document, stored)
-        refuse_strangers(document, mapping(loaded(stored.value, title).get("spec")))
+        refuse_strangers(document, loaded(stored.value, title))
         raw = merged_text(document, stored.value, whole=whole)
         return self.checked(Change(document.key, title, stored, raw))
 

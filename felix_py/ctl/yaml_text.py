@@ -52,14 +52,18 @@ def parse(text: str, source: str) -> Iterator[dict[str, Any]]:
 
 def parse_one(text: str, source: str) -> object:
     """The one document of a text, of any type. Raises CommandError."""
-    documents: list[object]
-    try:
-        documents = list(yaml.load_all(text, Loader=_Loader))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise CommandError(f"{source}: not YAML or JSON: {' '.join(str(error).split())}") from None
+    documents = parse_all(text, source)
     if len(documents) != 1:
         raise CommandError(f"{source}: {len(documents)} documents where one is wanted")
     return documents[0]
+
+
+def parse_all(text: str, source: str) -> list[object]:
+    """Every document of a text, of any type. Raises CommandError."""
+    try:
+        return list(yaml.load_all(text, Loader=_Loader))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise CommandError(f"{source}: not YAML or JSON: {' '.join(str(error).split())}") from None
 
 
 def render(document: object) -> str:
