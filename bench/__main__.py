@@ -33,6 +33,7 @@ NAMES = (
     "endpoint_route",
     "scale",
     "ipam",
+    "audit",
     "throughput",
     "ipip",
     "bgp_learn",

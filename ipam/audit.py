@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from felix_py.datastore import codec
 from felix_py.datastore.errors import RevisionCompacted
@@ -31,6 +31,7 @@ from felix_py.datastore.model import (
     BlockAffinity,
     Handle,
     Invalid,
+    IPNetwork,
     IPPool,
     Kind,
     Node,
@@ -41,7 +42,7 @@ from felix_py.datastore.store import KeyValue, Store
 from felix_py.datastore.values import Value
 from ipam.comparison import compare
 from ipam.errors import GaveUp
-from ipam.findings import Finding, Snapshot
+from ipam.findings import Finding, Shown, Snapshot
 
 PREFIXES = (
     ASSIGNMENT,
@@ -71,28 +72,21 @@ class Audit:
     endpoints: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    items: dict[str, KeyValue]
-    revision: int
-
-
 def audit(
     store: Store,
     wait: Callable[[float], None] = time.sleep,
     between_seconds: float = BETWEEN_LOOKS_SECONDS,
 ) -> Audit:
     """Look twice and report. Raises StoreAway, GaveUp."""
-    first = _look(store)
-    before = frozenset(compare(_snapshot(first)))
+    snapshot, revision = _look(store)
+    before = frozenset(compare(snapshot))
     if before:
+        del snapshot  # two of them are too much for a node at a hundred thousand endpoints
         wait(between_seconds)
-    second = _look(store) if before else first
-    snapshot = _snapshot(second)
-    findings = [each for each in compare(snapshot) if each in before]
+        snapshot, revision = _look(store)
     return Audit(
-        tuple(findings),
-        second.revision,
+        tuple(each for each in compare(snapshot) if each in before) if before else (),
+        revision,
         addresses=sum(len(b.allocations) - len(b.unallocated) for b in snapshot.blocks.values()),
         blocks=len(snapshot.blocks),
         endpoints=len(snapshot.endpoints),
@@ -101,10 +95,10 @@ def audit(
 
 def snapshot_of(store: Store) -> Snapshot:
     """Everything that is compared, at one revision. Raises StoreAway, GaveUp."""
-    return _snapshot(_look(store))
+    return _look(store)[0]
 
 
-def _look(store: Store) -> _Look:
+def _look(store: Store) -> tuple[Snapshot, int]:
     for _ in range(LOOK_ATTEMPTS):
         try:
             return _read(store)
@@ -113,46 +107,69 @@ def _look(store: Store) -> _Look:
     raise GaveUp(f"the store was compacted {LOOK_ATTEMPTS} times while it was read; try again")
 
 
-def _read(store: Store) -> _Look:
-    items: dict[str, KeyValue] = {}
-    revision = 0
+def _read(store: Store) -> tuple[Snapshot, int]:
+    gathered, revision = _Gathered(), 0
     for prefix in PREFIXES:
         listing = store.list(prefix, revision=revision)
         revision = listing.revision
-        items |= {item.key: item for item in listing.items}
-    return _Look(items, revision)
+        for item in listing.items:
+            gathered.take(item)
+    return gathered.snapshot(), revision
 
 
-def _snapshot(look: _Look) -> Snapshot:
-    values: dict[Key, Value] = {}
-    nodes: dict[NodeName, Node | None] = {}
-    unreadable: dict[str, str] = {}
-    for path, item in look.items.items():
-        key = parse(path)
+@dataclass(slots=True)
+class _Gathered:
+    """What is judged, and no more of each object than that."""
+
+    pools: list[IPPool] = field(default_factory=list)
+    blocks: dict[BlockKey, Block] = field(default_factory=dict)
+    affinities: dict[AffinityKey, BlockAffinity] = field(default_factory=dict)
+    handles: dict[HandleKey, tuple[IPNetwork, ...]] = field(default_factory=dict)
+    endpoints: dict[str, Shown] = field(default_factory=dict)
+    nodes: dict[NodeName, Node | None] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    revisions: dict[Key, int] = field(default_factory=dict)
+    _known: dict[tuple[IPNetwork, ...], tuple[IPNetwork, ...]] = field(default_factory=dict)
+    """Handles of one block share what they name."""
+
+    def take(self, item: KeyValue) -> None:
+        """One object."""
+        key = parse(item.key)
         if key is None:
-            continue
+            return
         value = codec.decode(key, item.value)
         if isinstance(key, ResourceKey) and key.kind is Kind.NODE:
-            nodes[NodeName(key.name)] = value if isinstance(value, Node) else None
+            self.nodes[NodeName(key.name)] = value if isinstance(value, Node) else None
         if isinstance(value, Invalid):
-            unreadable[path] = value.reason
+            self.unreadable[item.key] = value.reason
+        elif isinstance(value, WorkloadEndpoint):
+            addresses = tuple(net.network_address for net in value.networks)
+            shown = Shown(addresses, value.node, value.container_id, item.mod_revision)
+            self.endpoints[item.key] = shown
+        elif isinstance(value, IPPool):
+            self.pools.append(value)
         else:
-            values[key] = value
-    return Snapshot(
-        pools=tuple(v for v in values.values() if isinstance(v, IPPool)),
-        blocks={
-            k: v for k, v in values.items() if isinstance(k, BlockKey) and isinstance(v, Block)
-        },
-        affinities={
-            k: v
-            for k, v in values.items()
-            if isinstance(k, AffinityKey) and isinstance(v, BlockAffinity)
-        },
-        handles={
-            k: v for k, v in values.items() if isinstance(k, HandleKey) and isinstance(v, Handle)
-        },
-        endpoints={k.path: v for k, v in values.items() if isinstance(v, WorkloadEndpoint)},
-        nodes=nodes,
-        unreadable=unreadable,
-        revisions={path: item.mod_revision for path, item in look.items.items()},
-    )
+            self._take_ipam(key, value, item.mod_revision)
+
+    def snapshot(self) -> Snapshot:
+        """The whole."""
+        return Snapshot(
+            pools=tuple(self.pools),
+            blocks=self.blocks,
+            affinities=self.affinities,
+            handles=self.handles,
+            endpoints=self.endpoints,
+            nodes=self.nodes,
+            unreadable=self.unreadable,
+            revisions=self.revisions,
+        )
+
+    def _take_ipam(self, key: Key, value: Value, revision: int) -> None:
+        self.revisions[key] = revision
+        if isinstance(key, BlockKey) and isinstance(value, Block):
+            self.blocks[key] = value
+        elif isinstance(key, AffinityKey) and isinstance(value, BlockAffinity):
+            self.affinities[key] = value
+        elif isinstance(key, HandleKey) and isinstance(value, Handle):
+            named = tuple(value.blocks)
+            self.handles[key] = self._known.setdefault(named, named)

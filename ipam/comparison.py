@@ -13,7 +13,6 @@ from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey
 from felix_py.datastore.model import (
     AffinityState,
     Block,
-    Handle,
     HandleId,
     IPAddress,
     IPNetwork,
@@ -90,7 +89,7 @@ def _unreadable(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _leaked(snapshot: Snapshot, held: dict[IPAddress, list[_Held]]) -> Iterator[Finding]:
-    used = {net.network_address for e in snapshot.endpoints.values() for net in e.networks}
+    used = {address for shown in snapshot.endpoints.values() for address in shown.addresses}
     for address, holders in held.items():
         for holder in holders:
             if address not in used and not _stands_alone(holder, snapshot):
@@ -118,8 +117,8 @@ def _stands_alone(holder: _Held, snapshot: Snapshot) -> bool:
 def _endpoints(snapshot: Snapshot, held: dict[IPAddress, list[_Held]]) -> Iterator[Finding]:
     users: dict[IPAddress, list[str]] = {}
     for path, endpoint in snapshot.endpoints.items():
-        for network in endpoint.networks:
-            users.setdefault(network.network_address, []).append(path)
+        for address in endpoint.addresses:
+            users.setdefault(address, []).append(path)
     for address, paths in users.items():
         if len(paths) > 1:
             detail = f"shown by {', '.join(sorted(paths))}"
@@ -159,31 +158,32 @@ def _handles(snapshot: Snapshot) -> Iterator[Finding]:
         for attribute in block.attributes:
             if attribute.handle_id:
                 inside.setdefault(attribute.handle_id, set()).add(block.cidr)
-    for key, handle in snapshot.handles.items():
+    unread = bool(snapshot.unreadable)
+    for key, named in snapshot.handles.items():
         # A block that cannot be read may hold what its handles say.
-        hidden = {c for c in handle.blocks if BlockKey(c).path in snapshot.unreadable}
+        hidden = {c for c in named if BlockKey(c).path in snapshot.unreadable} if unread else set()
         real = inside.pop(key.handle_id, set()) | hidden
-        yield from _handle(snapshot, key, handle, real)
+        yield from _handle(snapshot, key, named, real)
     for handle_id, cidrs in inside.items():
-        named = ", ".join(sorted(map(str, cidrs)))
+        where = ", ".join(sorted(map(str, cidrs)))
         yield Finding(
             Problem.MISSING_HANDLE,
             handle_id,
-            f"holds addresses in {named} but its key is missing",
+            f"holds addresses in {where} but its key is missing",
             "write it again from the blocks",
             snapshot.subject(HandleKey(handle_id), cidrs),
         )
 
 
 def _handle(
-    snapshot: Snapshot, key: HandleKey, handle: Handle, real: set[IPNetwork]
+    snapshot: Snapshot, key: HandleKey, named: tuple[IPNetwork, ...], real: set[IPNetwork]
 ) -> Iterator[Finding]:
     subject = snapshot.subject(key, real)
     if not real:
         detail = "no block holds an address of it"
         yield Finding(Problem.ORPHANED_HANDLE, key.path, detail, "delete the key", subject)
         return
-    wrong = sorted(map(str, set(handle.blocks) ^ real))
+    wrong = sorted(map(str, set(named) ^ real))
     if wrong:
         detail = f"names {', '.join(wrong)} otherwise than the blocks do"
         repair = "write it again from the blocks"

@@ -10,14 +10,12 @@ from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, Key
 from felix_py.datastore.model import (
     Block,
     BlockAffinity,
-    Handle,
     HandleId,
     IPAddress,
     IPNetwork,
     IPPool,
     Node,
     NodeName,
-    WorkloadEndpoint,
 )
 
 
@@ -66,22 +64,33 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What of an endpoint is judged; there may be a hundred thousand."""
+
+    addresses: tuple[IPAddress, ...]
+    node: NodeName
+    container_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything the comparison looks at, read at one revision."""
 
     pools: tuple[IPPool, ...] = ()
     blocks: Mapping[BlockKey, Block] = field(default_factory=dict)
     affinities: Mapping[AffinityKey, BlockAffinity] = field(default_factory=dict)
-    handles: Mapping[HandleKey, Handle] = field(default_factory=dict)
-    endpoints: Mapping[str, WorkloadEndpoint] = field(default_factory=dict)
+    handles: Mapping[HandleKey, tuple[IPNetwork, ...]] = field(default_factory=dict)
+    """The blocks that each names."""
+    endpoints: Mapping[str, Shown] = field(default_factory=dict)
     """By the path of their keys."""
     nodes: Mapping[NodeName, Node | None] = field(default_factory=dict)
     """None: the object cannot be read."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Path to reason."""
-    revisions: Mapping[str, int] = field(default_factory=dict)
-    """Path to mod_revision."""
+    revisions: Mapping[Key, int] = field(default_factory=dict)
+    """mod_revision of blocks, affinities and handles."""
 
     def subject(self, key: Key, cidrs: Collection[IPNetwork] = ()) -> Subject:
         """A key as it is now."""
-        return Subject(key, self.revisions.get(key.path, 0), cidrs=frozenset(cidrs))
+        return Subject(key, self.revisions.get(key, 0), cidrs=frozenset(cidrs))

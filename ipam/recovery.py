@@ -74,10 +74,10 @@ def _gone_leases(
 ) -> Iterable[AddressRelease]:
     """Leases that answering nodes hold and nothing that lives, no tunnel and no silent node explains."""
     explained = {
-        net.network_address
+        address
         for endpoint in snapshot.endpoints.values()
         if endpoint.node not in claims
-        for net in endpoint.networks
+        for address in endpoint.addresses
     }
     for block in snapshot.blocks.values():
         for ordinal, holder in blocks.holders(block):

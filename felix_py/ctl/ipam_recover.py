@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from felix_py.ctl import datastore
 from felix_py.ctl.connection import Session
 from felix_py.ctl.errors import CommandError, Conflict
+from felix_py.datastore import codec
 from felix_py.datastore.keys import (
     OWN_NODES,
     RECOVERY,
@@ -23,7 +24,7 @@ from felix_py.datastore.keys import (
     kind_prefix,
     parse,
 )
-from felix_py.datastore.model import Kind, NodeName, Stored
+from felix_py.datastore.model import Kind, NodeName, Stored, WorkloadEndpoint
 from felix_py.datastore.store import Delete, Put, Store, Transaction
 from ipam.audit import snapshot_of
 from ipam.errors import GaveUp, NotYours, StaleLease
@@ -124,13 +125,22 @@ def _released(office: Office, snapshot: Snapshot, made: Recovery) -> Iterator[st
         for path in made.endpoints:
             key = parse(path)
             assert isinstance(key, ResourceKey)
-            seen = Stored(snapshot.endpoints[path], b"", 0, snapshot.revisions[path])
-            if not release_endpoint(office, key, seen):
+            seen = _as_judged(office.store, key, snapshot.endpoints[path].revision)
+            if seen is None or not release_endpoint(office, key, seen):
                 raise Conflict(f"{path} changed meanwhile: look again and repeat")
         freed = release_addresses(office, made.leases)
     except (StaleLease, NotYours, GaveUp) as error:
         raise Conflict(f"changed hands meanwhile, look again and repeat: {error}") from error
     yield f"{len(made.endpoints)} endpoints and {len(freed.released)} more addresses released"
+
+
+def _as_judged(store: Store, key: ResourceKey, revision: int) -> Stored[WorkloadEndpoint] | None:
+    """The endpoint, unless it is another by now."""
+    item = store.get(key.path)
+    value = codec.decode(key, item.value) if item else None
+    if item is None or item.mod_revision != revision or not isinstance(value, WorkloadEndpoint):
+        return None
+    return Stored(value, item.value, item.create_revision, item.mod_revision)
 
 
 def _forget(store: Store) -> None:
