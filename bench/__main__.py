@@ -32,6 +32,7 @@ NAMES = (
     "cni",
     "endpoint_route",
     "scale",
+    "plan",
     "ipam",
     "audit",
     "throughput",

@@ -67,11 +67,11 @@ def lines(plan: Plan) -> Iterator[str]:
 
 
 def _effect(effect: Effect) -> Iterator[str]:
-    yield f"{_WORDS[effect.weight]:<7} {effect.topic}: {effect.count:,} {effect.text}"
-    yield from (f"            {example}" for example in effect.examples)
+    yield f"{_WORDS[effect.weight]:<6}{effect.count:>11,}  {effect.topic}: {effect.text}"
+    yield from (f"{'':19}  {example}" for example in effect.examples)
     more = effect.count - len(effect.examples)
     if effect.examples and more > 0:
-        yield f"            and {more:,} more"
+        yield f"{'':19}  and {more:,} more"
 
 
 def _action(done: str, *, unchanged: bool) -> str:

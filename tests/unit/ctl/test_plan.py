@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from felix_py.ctl import plan_apply, write
+from felix_py.ctl import write
 from felix_py.ctl.documents import read_all
-from felix_py.ctl.errors import CommandError, Conflict
+from felix_py.ctl.errors import CommandError
 from felix_py.ctl.plan import Plan, plan_deletions, plan_writes
 from felix_py.ctl.plan_apply import Consent, NotAgreed
 from felix_py.ctl.plan_view import as_json, lines
-from felix_py.datastore.memory_store import MemoryStore
-from felix_py.datastore.store import Delete, Outcome, Put, Transaction
 from tests.unit.ctl.memory_session import RESOURCES, MemorySession
 
 NODE = {"bgp": {"ipv4Address": "10.0.1.1/24"}}
@@ -178,64 +176,7 @@ def test_whoever_sits_there_is_asked_when_something_changes(
     assert len(asked) == 2
 
 
-class Racing(MemoryStore):
-    """Somebody else does something just before each of the first transactions."""
-
-    def __init__(self, inner: MemoryStore, *acts: Put | Delete) -> None:
-        self.__dict__.update(inner.__dict__)
-        self._acts = list(acts)
-
-    def transact(self, transaction: Transaction) -> Outcome:
-        if self._acts:
-            super().transact(Transaction((), (self._acts.pop(0),)))
-        return super().transact(transaction)
-
-
-def node_put(name: str, address: str) -> Put:
-    document = text("Node", name, {"bgp": {"ipv4Address": address}})
-    return Put(f"{RESOURCES}nodes/{name}", json.dumps(document).encode())
-
-
-def test_a_change_that_alters_no_effect_meanwhile_does_not_matter(
-    session: MemorySession, file: Files
-) -> None:
-    store = Racing(session.memory, node_put("a1", "10.0.1.7/24"))
-    documents = read_all(file(text("IPPool", "main", POOL | {"disabled": True})))
-    told = plan_apply.apply(store, documents, Consent(yes=True))
-    assert list(told.values()) == ["IPPool(main) changed"]
-
-
-def test_a_lost_race_with_other_effects_says_so_and_writes_nothing(
-    session: MemorySession, file: Files
-) -> None:
-    store = Racing(session.memory, node_put("a2", "10.0.1.2/24"))
-    documents = read_all(file(text("IPPool", "main", POOL | {"disabled": True})))
-    with pytest.raises(Conflict, match="nothing was written"):
-        plan_apply.apply(store, documents, Consent(yes=True))
-    assert "disabled" not in session.stored("ippools/main")["spec"]
-
-
-def test_a_pool_that_vanishes_meanwhile_is_noticed(session: MemorySession, file: Files) -> None:
-    spare = {"cidr": "10.245.0.0/16"}
-    list(write.apply(session, file(text("IPPool", "spare", spare)), ""))
-    store = Racing(session.memory, Delete(f"{RESOURCES}ippools/spare"))
-    documents = read_all(file(text("IPPool", "main", POOL | {"disabled": True})))
-    with pytest.raises(NotAgreed):
-        plan_apply.apply(store, documents, Consent())
-    assert "disabled" not in session.stored("ippools/main")["spec"]
-
-
 def test_many_objects_are_written_in_several_steps(session: MemorySession, file: Files) -> None:
     many = [text("IPPool", f"p{n}", {"cidr": f"10.{n}.0.0/16"}) for n in range(120)]
     assert len(list(write.apply(session, file(*many), ""))) == 120
     assert session.stored("ippools/p119")["spec"]["cidr"] == "10.119.0.0/16"
-
-
-def test_a_race_lost_half_way_says_what_is_written(session: MemorySession, file: Files) -> None:
-    many = [text("IPPool", f"p{n:03}", {"cidr": f"10.{n}.0.0/16"}) for n in range(120)]
-    harmless = Put("/felix-py/v1/nothing", b"{}")
-    store = Racing(session.memory, harmless, node_put("a3", "10.0.1.3/24"))
-    with pytest.raises(Conflict, match="50 of 120 objects are written"):
-        plan_apply.apply(store, read_all(file(*many)), Consent(yes=True))
-    assert session.memory.get(f"{RESOURCES}ippools/p049") is not None
-    assert session.memory.get(f"{RESOURCES}ippools/p050") is None
