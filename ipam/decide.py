@@ -6,7 +6,7 @@ with these differences: all or nothing, and the same handle asking again gets wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from ipaddress import ip_network
 
 from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, IPAMConfigKey, ResourceKey
@@ -86,9 +86,10 @@ def release(draft: Draft, request: ReleaseRequest) -> Released:
     freed: list[IPAddress] = []
     touched: set[IPNetwork] = set()
     unreadable = False
-    for cidr in _where(draft, request.handle_id, assume_absent=False):
+    named = draft.handle(request.handle_id).blocks
+    for cidr in dict.fromkeys([*named, *draft.own_blocks()]):
         try:
-            block = draft.block(cidr)
+            block = _looked_at(draft, cidr, named)
         except Unreadable:
             unreadable = True
             continue
@@ -152,18 +153,22 @@ def _own_node(draft: Draft) -> Node:
     return node
 
 
-def _where(draft: Draft, handle_id: HandleId, *, assume_absent: bool) -> Iterable[IPNetwork]:
-    """Blocks in which the handle may hold addresses: those it names, and our own."""
-    named = draft.handle(handle_id, assume_absent=assume_absent).blocks
-    return dict.fromkeys([*named, *draft.own_blocks()])
+def _looked_at(draft: Draft, cidr: IPNetwork, named: Collection[IPNetwork]) -> Block | None:
+    """A block that may hold a handle's addresses. If the handle names it, what it holds is compared:
+    another node may have borrowed from a block of ours without our knowing."""
+    block = draft.block(cidr)
+    if cidr in named:
+        draft.rely(BlockKey(cidr))
+    return block
 
 
 def held_by(draft: Draft, handle_id: HandleId, *, assume_absent: bool = True) -> list[Taken]:
     """The addresses that a handle holds, each with its block as it will be."""
     found: list[Taken] = []
-    for cidr in _where(draft, handle_id, assume_absent=assume_absent):
+    named = draft.handle(handle_id, assume_absent=assume_absent).blocks
+    for cidr in dict.fromkeys([*named, *draft.own_blocks()]):
         try:
-            block = draft.block(cidr)
+            block = _looked_at(draft, cidr, named)
         except Unreadable:
             continue
         if block is not None:
@@ -209,14 +214,14 @@ def given(
         block = draft.block(cidr) or _claimed(draft, pool, cidr, moment)
     except Unreadable:
         raise NotYours(f"block {cidr} of {address} cannot be read: repair its key first") from None
+    ordinal = blocks.ordinal_of(block, address)
+    if ordinal in blocks.ordinals_of(block, request.handle_id):
+        return address, block
     if view.config.strict_affinity and block.host != view.node:
         raise NotYours(f"{address} lies in block {cidr} of {block.affinity}; affinity is strict")
     try:
-        after = blocks.assign_ordinal(
-            block,
-            blocks.ordinal_of(block, address),
-            Attribute(request.handle_id, dict(request.attributes)),
-        )
+        holder = Attribute(request.handle_id, dict(request.attributes))
+        after = blocks.assign_ordinal(block, ordinal, holder)
     except AddressTaken:
         if view.own_blocks_fresh or block.host != view.node:
             raise

@@ -577,3 +577,18 @@ def test_what_lives_here_cannot_be_listed_now_and_is_asked_again() -> None:
         ticket.wait(0)
     failing[0] = False
     assert addresses(a.assign("h1")) == ["10.0.0.0"]
+
+
+def test_what_another_node_gave_a_handle_in_our_block_is_counted_and_released() -> None:
+    made = cluster()
+    a, b = machine(made), machine(made, "b")
+    a.assign("h1")
+    b.assign("h2", addresses=(ip_address("10.0.0.1"),))
+    b.assign("h1", addresses=(ip_address("10.0.0.2"),))
+    a.assign("h1", families=(6,))
+    handle = made.handle("h1")
+    assert handle is not None
+    assert handle.blocks == {ip_network("10.0.0.0/29"): 2, ip_network("fd00::/122"): 1}
+    a.release("h1")
+    assert addresses(a.release("h2")) == ["10.0.0.1"]
+    assert blocks.is_empty(made.blocks()["10.0.0.0/29"])
