@@ -132,7 +132,10 @@ def _generic(key: ResourceKey, spec: Mapping[str, Any]) -> tuple[list[str], list
         case Kind.TIER:
             return [*names, _or_dash(spec.get("order"))], [_or_dash(spec.get("defaultAction"))]
         case Kind.BGP_FILTER:
-            return [*names, str(sum(len(rules) for rules in spec.values() if rules))], []
+            return [
+                *names,
+                str(sum(len(rules) for rules in spec.values() if isinstance(rules, list))),
+            ], []
         case Kind.KUBE_CONTROLLERS_CONFIGURATION | Kind.STAGED_KUBERNETES_NETWORK_POLICY:
             return names, []
         case _:

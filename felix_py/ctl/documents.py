@@ -63,7 +63,8 @@ class Document:
 
 
 def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
-    """Every document of the files, of the folders' files and of `-`. Raises CommandError."""
+    """Every document of the files, of the folders' files and of `-`; tiers come first, as policies need
+    them. Raises CommandError."""
     found = [
         document
         for source, text in texts(paths)
@@ -72,7 +73,7 @@ def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
     ]
     if not found:
         raise CommandError(f"{', '.join(paths) or '-f'}: no resources in there")
-    return found
+    return sorted(found, key=lambda document: document.key.kind is not Kind.TIER)
 
 
 def of_mapping(raw: dict[str, Any], source: str) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from felix_py.ctl import policies
 from felix_py.ctl.errors import NotThere
 from felix_py.ctl.kinds import KindInfo
-from felix_py.ctl.stored_text import loaded
+from felix_py.ctl.stored_text import fields_of
 from felix_py.datastore.keys import ResourceKey, kind_prefix, parse
 from felix_py.datastore.store import KeyValue, Store
 
@@ -33,8 +33,4 @@ def named(
 
 
 def _shown(key: ResourceKey, item: KeyValue) -> str:
-    return (
-        policies.shown_name(key, loaded(item.value, key.name))
-        if item.value[:1] == b"{"
-        else key.name
-    )
+    return policies.shown_name(key, fields_of(item.value) or {})

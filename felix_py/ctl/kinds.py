@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.schema import bgp, controllers, endpoints, felix, policy, pools
@@ -20,7 +20,7 @@ class KindInfo:
     kind: Kind
     title: str
     aliases: frozenset[str]
-    shape: Fields
+    shape: Fields = field(repr=False)
     writable: bool = True
 
     @property

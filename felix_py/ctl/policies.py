@@ -98,7 +98,7 @@ def shown_name(key: ResourceKey, loaded: Mapping[str, Any]) -> str:
         return str(named["name"])
     spec = loaded.get("spec")
     tier = spec.get("tier") if isinstance(spec, dict) else None
-    if tier in {None, "", DEFAULT_TIER}:
+    if not tier or tier == DEFAULT_TIER:
         return key.name.removeprefix(f"{DEFAULT_TIER}.")
     return key.name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from felix_py.ctl import policies
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
-from felix_py.ctl.stored_text import loaded, mapping
+from felix_py.ctl.stored_text import fields_of, mapping
 from felix_py.ctl.writer import Writer
 from felix_py.datastore.codec import decode
 from felix_py.datastore.keys import ResourceKey, kind_prefix
@@ -58,9 +58,8 @@ def _empty_tier(store: Store, key: ResourceKey, title: str) -> tuple[Compare, ..
     for kind in sorted(policies.TIERED):
         listing = store.list(kind_prefix(kind))
         for item in listing.items:
-            if item.value[:1] == b"{" and (
-                mapping(loaded(item.value, item.key).get("spec")).get("tier") == key.name
-            ):
+            spec = mapping((fields_of(item.value) or {}).get("spec"))
+            if spec.get("tier") == key.name:
                 raise CommandError(f"{title}: {item.key} is in it; move or delete it first")
         compares.append(PrefixUnchangedSince(kind_prefix(kind), listing.revision))
     return tuple(compares)

@@ -101,15 +101,21 @@ def complaint(key: ResourceKey, raw: bytes) -> str:
 
 def loaded(raw: bytes, title: str) -> dict[str, Any]:
     """A stored object's fields. Raises CommandError."""
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+    found = fields_of(raw)
+    if found is None:
         raise CommandError(
             f"{title}: what is stored is not an object; delete it and create it anew"
         )
     return found
+
+
+def fields_of(raw: bytes) -> dict[str, Any] | None:
+    """A stored object's fields; None for what is no object."""
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -84,10 +84,9 @@ class Choice(Shape):
 
     def read(self, path: str, value: object) -> object:
         """The word as it was written."""
-        word = value.lower() if self.folded and isinstance(value, str) else value
-        if value != "" and word not in {
-            each.lower() if self.folded else each for each in self.words
-        }:
+        known = {each.lower() if self.folded else each for each in self.words}
+        word = value if isinstance(value, str) else None
+        if word != "" and (word is None or (word.lower() if self.folded else word) not in known):
             raise BadField(path, f"{value!r} is unknown; write one of: {', '.join(self.words)}")
         return value
 

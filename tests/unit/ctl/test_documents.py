@@ -116,3 +116,11 @@ def test_text_that_looks_like_something_else_is_quoted_on_the_way_out() -> None:
     for value in ("64512:10", "5", "true", "2026-01-01", "on"):
         (document,) = yaml_text.parse(yaml_text.render({"a": value}), "x")
         assert document == {"a": value}
+
+
+def test_tiers_come_before_the_policies_that_need_them(tmp_path: Path) -> None:
+    head = "apiVersion: projectcalico.org/v3\n"
+    write(tmp_path, f"{head}kind: GlobalNetworkPolicy\nmetadata: {{name: p}}\n", "a.yaml")
+    write(tmp_path, f"{head}kind: Tier\nmetadata: {{name: t}}\n", "b.yaml")
+    found = read_all([str(tmp_path)])
+    assert [document.title for document in found] == ["Tier(t)", "GlobalNetworkPolicy(p)"]
