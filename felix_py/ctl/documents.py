@@ -13,9 +13,11 @@ from felix_py.ctl import yaml_text
 from felix_py.ctl.calc.convert import modern
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.kinds import KindInfo, find_writable
+from felix_py.ctl.schema.objects import METADATA, STATUS
 from felix_py.ctl.schema.scalars import DNS_LABEL, DNS_NAME
 from felix_py.ctl.schema.shape import Anything, Fields, Shape, Stranger
 from felix_py.datastore.codec_documents import API_VERSION
+from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Kind
 
@@ -25,14 +27,6 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 DEFAULT_NAMESPACE = "default"
 MAX_LISTED = 40
 """Fields that an error lists; of more than these only those that look alike."""
-
-METADATA_FIELDS = frozenset(
-    {
-        *("name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp"),
-        *("labels", "annotations", "ownerReferences", "finalizers", "selfLink", "generation"),
-        *("managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +68,16 @@ def read_all(paths: Iterable[str], namespace: str = "") -> list[Document]:
     if not found:
         raise CommandError(f"{', '.join(paths) or '-f'}: no resources in there")
     return sorted(found, key=lambda document: document.key.kind is not Kind.TIER)
+
+
+def read_each(paths: Iterable[str], namespace: str = "") -> Iterator[Document | CommandError]:
+    """The same in their order, with what is wrong in the place of those that cannot be read."""
+    for source, text in texts(paths):
+        for raw in yaml_text.parse(text, source):
+            try:
+                yield from list(_documents(raw, source, namespace))
+            except CommandError as error:
+                yield error
 
 
 def of_mapping(raw: dict[str, Any], source: str) -> Document:
@@ -147,7 +151,11 @@ def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) 
     spec = _mapping(raw, "spec", info, source)
     name = metadata.get("name") or ""
     title = f"{info.title}({name})"
-    status = raw.get("status")
+    try:
+        metadata = METADATA.read("metadata", metadata)
+        status = STATUS.get(info.kind, Fields({})).read("status", raw.get("status") or {})
+    except BadField as error:
+        raise CommandError(f"{title}: {error}") from None
     return Document(
         info=info,
         key=ResourceKey(
@@ -155,13 +163,13 @@ def _document(info: KindInfo, raw: dict[str, Any], source: str, namespace: str) 
         ),
         source=source,
         spec={name: value for name, value in spec.items() if value is not None},
-        labels=_strings(metadata, "labels", title),
-        annotations=_strings(metadata, "annotations", title),
+        labels=metadata.get("labels", {}),
+        annotations=metadata.get("annotations", {}),
         resource_version=_text(metadata.get("resourceVersion")),
-        uid=_text(metadata.get("uid")),
-        status=status if isinstance(status, dict) else None,
-        created_at=_text(metadata.get("creationTimestamp")),
-        generate_name=_text(metadata.get("generateName")),
+        uid=metadata.get("uid", ""),
+        status=status or None,
+        created_at=metadata.get("creationTimestamp", ""),
+        generate_name=metadata.get("generateName", ""),
         others={
             name: metadata[name] for name in ("ownerReferences", "finalizers") if metadata.get(name)
         },
@@ -202,20 +210,11 @@ def _mapping(raw: dict[str, Any], part: str, info: KindInfo, source: str) -> dic
     return value
 
 
-def _strings(metadata: dict[str, Any], part: str, title: str) -> dict[str, str]:
-    value = metadata.get(part) or {}
-    if not isinstance(value, dict) or not all(
-        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
-    ):
-        raise CommandError(f"{title}: metadata.{part} must map text to text; put values in quotes")
-    return value
-
-
 def _strangers(info: KindInfo, raw: Mapping[str, Any]) -> Iterator[Stranger]:
     """What of an object no table knows; paths as people write them."""
     anything = Anything()
     parts: dict[str, Shape] = dict.fromkeys(("kind", "apiVersion", "status"), anything)
-    parts |= {"metadata": Fields(dict.fromkeys(METADATA_FIELDS, anything)), "spec": info.shape}
+    parts |= {"metadata": METADATA, "spec": info.shape}
     for each in Fields(parts).strangers("", raw):
         yield Stranger(each.path.removeprefix("."), each.known)
 

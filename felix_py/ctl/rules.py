@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from felix_py.ctl import policies
 from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError
-from felix_py.ctl.schema.scalars import DNS_LABEL, label
+from felix_py.ctl.schema.scalars import DNS_LABEL
 from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPNetwork, IPPool, Kind
@@ -55,8 +55,6 @@ def complete(document: Document) -> Document:
     """
     shape = document.info.shape
     try:
-        for name, value in document.labels.items():
-            label("metadata.labels", name, value)
         spec = shape.read("spec", document.spec)
     except BadField as error:
         raise CommandError(f"{document.title}: {error}") from None

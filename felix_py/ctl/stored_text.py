@@ -14,6 +14,7 @@ from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.kinds import BY_KIND
 from felix_py.datastore.codec import decode, render_new
+from felix_py.datastore.codec_documents import API_VERSION, KIND_NAMES
 from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.codec_json import dumps
 from felix_py.datastore.keys import ResourceKey
@@ -74,6 +75,18 @@ def merged_text(document: Document, stored: bytes, *, whole: bool) -> bytes:
     fresh["metadata"] = {**others, **fresh["metadata"]}
     foreign = {name: value for name, value in old.items() if name not in {*fresh, "status"}}
     return dumps({**fresh, **foreign})
+
+
+def identified(key: ResourceKey, raw: bytes, title: str) -> bytes:
+    """The object with the kind, uid and time that hand-written ones lack: Calico refuses to change such."""
+    document = loaded(raw, title)
+    metadata = dict(mapping(document.get("metadata")))
+    metadata.setdefault("name", key.name)
+    metadata["uid"] = metadata.get("uid") or str(uuid.uuid4())
+    metadata["creationTimestamp"] = metadata.get("creationTimestamp") or now_text()
+    head = {"kind": KIND_NAMES[key.kind], "apiVersion": API_VERSION, "metadata": metadata}
+    rest = {name: value for name, value in document.items() if name not in head}
+    return dumps({**head, **rest})
 
 
 def readable(key: ResourceKey, raw: bytes, title: str) -> Value:

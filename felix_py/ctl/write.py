@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from felix_py.ctl import plan, plan_apply, rules
 from felix_py.ctl.change import difference
 from felix_py.ctl.connection import Session
-from felix_py.ctl.documents import DEFAULT_NAMESPACE, Document, read_all
+from felix_py.ctl.documents import DEFAULT_NAMESPACE, Document, read_all, read_each
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
 from felix_py.ctl.finding import named
 from felix_py.ctl.kinds import KindInfo, find_writable
@@ -71,7 +71,10 @@ def replace(
 
 def validate(files: Sequence[str], namespace: str) -> Iterator[tuple[bool, str]]:
     """For every document, whether it could be written and what to say of it; asks no store."""
-    for document in read_all(files, namespace):
+    for document in read_each(files, namespace):
+        if isinstance(document, CommandError):
+            yield False, str(document)
+            continue
         try:
             check(document)
             yield True, f"{document.title} is valid"

@@ -9,7 +9,7 @@ from felix_py.ctl import policies, rules
 from felix_py.ctl.change import Change, difference
 from felix_py.ctl.documents import Document, refuse_strangers
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
-from felix_py.ctl.stored_text import loaded, mapping, merged_text, new_text, readable
+from felix_py.ctl.stored_text import identified, loaded, mapping, merged_text, new_text, readable
 from felix_py.datastore.codec import decode
 from felix_py.datastore.keys import BlockKey, ResourceKey, block_prefix, kind_prefix, parse
 from felix_py.datastore.model import IPNetwork, IPPool, Kind
@@ -94,7 +94,10 @@ class Writer:
             stored = self._store.get(key.path)
             if stored is None:
                 raise NotThere(f"{title}: not there")
-            return self.checked(Change(key, title, stored, change(stored)))
+            raw = change(stored)
+            if raw != stored.value:
+                raw = identified(key, raw, title)
+            return self.checked(Change(key, title, stored, raw))
 
         return self.settle(title, foresee)
 

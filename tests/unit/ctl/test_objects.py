@@ -174,10 +174,23 @@ def test_replace_wants_an_object_and_create_none(session: MemorySession, file: P
 
 
 def test_validate_says_it_of_each_document(file: Path) -> None:
-    file.write_text(f"{POOL}---{POLICY}---\n{POOL.replace('10.0.0.0', '10.0.0.1')}", "utf-8")
+    wrong, unread = POOL.replace("10.0.0.0", "10.0.0.1"), POOL.replace("name: a", "name: A")
+    file.write_text(f"{POOL}---\n{wrong}---\n{unread}---\n{POLICY}", "utf-8")
     told = list(write.validate([str(file)], ""))
-    assert [valid for valid, _ in told] == [True, True, False]
-    assert told[2][1].startswith("IPPool(a): spec.cidr")
+    assert [valid for valid, _ in told] == [True, False, False, True]
+    assert told[1][1].startswith("IPPool(a): spec.cidr")
+    assert "metadata.name must be" in told[2][1]
+
+
+def test_an_object_written_by_hand_gets_what_calico_needs_when_it_is_changed(
+    session: MemorySession,
+) -> None:
+    session.put(RESOURCES + "nodes/n", b'{"metadata":{"name":"n"},"spec":{}}')
+    label.label(session, "node", "n", ["a=b"])
+    stored = session.stored("nodes/n")
+    assert (stored["kind"], stored["spec"]) == ("Node", {})
+    assert stored["metadata"]["uid"]
+    assert stored["metadata"]["creationTimestamp"].endswith("Z")
 
 
 @pytest.mark.parametrize(
