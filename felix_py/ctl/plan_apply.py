@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,17 @@ from felix_py.ctl.change import Change, difference
 from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError, Conflict
 from felix_py.ctl.plan import Plan, plan_writes
-from felix_py.ctl.writer import MAX_ATTEMPTS
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.store import ModRevisionIs, Store, Transaction
 
 AT_ONCE = 50
 """Objects written in one transaction; more go in several, each compared with what came before."""
+
+
+MAX_ATTEMPTS = 10
+PAUSE_SECONDS = 0.1
+"""Plans that lose their race, and how much longer each next one waits: nodes that all start at once
+write their objects for a few seconds. Then the user is told."""
 
 
 class NotAgreed(CommandError):
@@ -57,7 +63,8 @@ def apply(
     to be agreed to again, by somebody who sees it. Raises NotAgreed, Conflict, CommandError.
     """
     agreed: Plan | None = None
-    for _ in range(MAX_ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
+        time.sleep(attempt * PAUSE_SECONDS)
         plan = plan_writes(store, documents)
         if agreed is None or agreed.gist != plan.gist:
             if agreed is not None and consent.yes:

@@ -85,7 +85,7 @@ def test_a_plan_writes_nothing_and_names_the_fields_that_change(
     assert told[0] == "IPPool(main): change"
     assert "    spec.natOutgoing: nothing -> true" in told
     assert not plan.loses
-    assert not plan.matters
+    assert plan.matters
 
 
 def test_a_plan_that_loses_something_says_so_to_scripts(

@@ -82,8 +82,22 @@ NO_POOL = "nodes are left without an IPv4 pool: no pod can start there"
 
 
 def test_what_changes_nothing_says_that_pods_keep_their_addresses_alone() -> None:
+    labelled = replace(MAIN, meta=Metadata("main", labels={"team": "net"}))
+    assert told(cluster(), pools(labelled)) == {KEPT: (Weight.NOTE, 3, ())}
+
+
+def test_pods_that_are_translated_otherwise_are_counted() -> None:
     found = told(cluster(), pools(replace(MAIN, nat_outgoing=True)))
-    assert found == {KEPT: (Weight.NOTE, 3, ())}
+    text = "pods of pool main go out of the cluster with their node's address"
+    assert found[text] == (Weight.CHANGE, 3, ())
+
+
+def test_a_pool_with_fewer_blocks_than_nodes_says_so_once() -> None:
+    small = pool("small", "10.9.0.0/25")
+    found = told(cluster(), pools(small))
+    text = "nodes find no block of their own in pool small: it has 2"
+    assert found[text] == (Weight.CHANGE, 1, ())
+    assert text not in told(cluster(MAIN, small), pools(replace(small, nat_outgoing=True)))
 
 
 def test_pods_of_a_deleted_pool_lose_their_addresses_and_nodes_announce_nothing() -> None:
