@@ -21,6 +21,7 @@ from typing import Any
 from bench.figures import Figure, Target, emit, table
 from felix_py.ctl.documents import Document, of_mapping
 from felix_py.ctl.plan import Plan, plan_writes
+from felix_py.ctl.plan_apply import Consent, apply
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.keys import HOSTS, OWN_NODES, RESOURCES, block_prefix
 from felix_py.datastore.store import Put, Transaction
@@ -161,6 +162,10 @@ def measure(store: EtcdStore) -> list[Figure]:
             ("one more peer for all", peer, nodes, small, QUICK),
         )
     ]
+    written = timed(lambda: apply(store, [pool], Consent(yes=True)))
+    figures.append(
+        Figure("plan", "another encapsulation, written", "s", written, listed, bare, SECONDS)
+    )
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [*figures, Figure("plan", "memory at most", "MB", most, "")]
 

@@ -14,7 +14,7 @@ from felix_py.ctl.calc.plan_effects import effects
 from felix_py.ctl.change import Change
 from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError
-from felix_py.ctl.plan_store import Read, read
+from felix_py.ctl.plan_store import NOTHING_READ, Read, read
 from felix_py.ctl.writer import Writer
 from felix_py.datastore.codec import decode
 from felix_py.datastore.keys import ResourceKey
@@ -43,6 +43,8 @@ class Plan:
     deletions: tuple[Deletion, ...]
     effects: tuple[Effect, ...]
     seen: Read
+    others: tuple[str, ...] = ()
+    """What is in the files and reaches no further than itself; not looked at."""
 
     @property
     def loses(self) -> bool:
@@ -74,22 +76,21 @@ def plan_writes(store: Store, documents: Sequence[Document]) -> Plan:
     """The plan of an apply. Raises CommandError for what apply would refuse."""
     completed = [rules.complete(document) for document in documents]
     _refuse_twice(completed)
-    seen = read(store, with_pods=_needs_pods(completed))
     writer = Writer(store)
-    changes = tuple(writer.foresee(document) for document in completed)
-    wanted = {
-        change.key: _value(change.key, change.after)
-        for change in changes
-        if not change.unchanged and change.key.kind in PLANNED
-    }
+    changes = tuple(writer.foresee(each) for each in completed if each.key.kind in PLANNED)
+    others = tuple(each.title for each in completed if each.key.kind not in PLANNED)
+    wanted = {c.key: _value(c.key, c.after) for c in changes if not c.unchanged}
+    if not wanted:
+        return Plan(changes, (), (), NOTHING_READ, others)
+    seen = read(store, with_pods=_needs_pods(wanted))
     after = seen.cluster.changed(wanted)
     _refuse_overlaps(after, [change.key for change in changes if change.before is None])
-    return Plan(changes, (), effects(seen.cluster, after), seen)
+    return Plan(changes, (), effects(seen.cluster, after), seen, others)
 
 
 def plan_deletions(store: Store, documents: Sequence[Document]) -> Plan:
     """The plan of a delete."""
-    seen = read(store, with_pods=_needs_pods(documents))
+    seen = read(store, with_pods=_needs_pods(document.key for document in documents))
     deletions = tuple(
         Deletion(document.key, document.title, store.get(document.key.path))
         for document in documents
@@ -110,8 +111,8 @@ def fields_changed(change: Change) -> list[str]:
     ]
 
 
-def _needs_pods(documents: Iterable[Document]) -> bool:
-    return any(document.key.kind in PLANNED - WITHOUT_PODS for document in documents)
+def _needs_pods(keys: Iterable[ResourceKey]) -> bool:
+    return any(key.kind in PLANNED - WITHOUT_PODS for key in keys)
 
 
 def _refuse_twice(documents: Sequence[Document]) -> None:

@@ -55,8 +55,8 @@ NAMESPACE_LABEL = "pcns."
 """How the profile of a namespace carries the namespace's labels (Calico v3.32)."""
 
 MOST_KEYS_COMPARED = 60
-"""Of pools, peers and configurations each key is compared, so that one that vanished is noticed, up to
-so many; etcd takes 128 compares in a transaction."""
+"""Each key is compared, so that one that vanished is noticed, where there are no more; else each but the
+nodes', else none. etcd takes 128 compares in a transaction."""
 
 
 class _Status(msgspec.Struct):
@@ -82,16 +82,18 @@ class Read:
     def compares(self, since: int, written: frozenset[str]) -> tuple[Compare, ...]:
         """That all this is still so; `since`: the revision at which it was last known to be,
         `written`: keys that are written or were written by us."""
-        small = [
-            item
-            for path, item in self.objects.items()
-            if path not in written and not path.startswith(kind_prefix(Kind.NODE))
-        ]
-        keys = small if len(small) <= MOST_KEYS_COMPARED else []
+        seen = [item for path, item in self.objects.items() if path not in written]
+        small = [item for item in seen if not item.key.startswith(kind_prefix(Kind.NODE))]
+        fitting = (each for each in (seen, small) if len(each) <= MOST_KEYS_COMPARED)
+        keys = next(fitting, ())
         return (
             *(PrefixUnchangedSince(kind_prefix(kind), since) for kind in sorted(PLANNED)),
             *(ModRevisionIs(item.key, item.mod_revision) for item in keys),
         )
+
+
+NOTHING_READ = Read(Cluster(), 0)
+"""Where nothing is to be written, nothing is looked at."""
 
 
 class _Reading:

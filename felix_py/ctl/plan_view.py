@@ -33,6 +33,7 @@ def as_json(plan: Plan) -> dict[str, object]:
                 }
                 for each in plan.deletions
             ),
+            *({"object": title, "action": "not planned", "fields": []} for title in plan.others),
         ],
         "effects": [
             {
@@ -60,6 +61,7 @@ def lines(plan: Plan) -> Iterator[str]:
         yield from (f"    {each}" for each in fields_changed(change))
     for each in plan.deletions:
         yield f"{each.title}: {'is not there' if each.before is None else 'delete'}"
+    yield from (f"{title}: not planned, it reaches no further than itself" for title in plan.others)
     if not plan.effects:
         yield "nothing else changes"
     for effect in plan.effects:

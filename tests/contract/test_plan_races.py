@@ -119,6 +119,14 @@ def test_a_loss_that_appears_meanwhile_stops_a_script(store: Store) -> None:
     assert not is_shut(store)
 
 
+def test_a_node_that_vanishes_meanwhile_is_noticed(store: Store) -> None:
+    store.transact(Transaction((), (node("a2", "10.0.1.2/24"),)))
+    others = racing(store, Delete(f"{RESOURCES}nodes/a2"))
+    with pytest.raises(Conflict, match="nothing was written"):
+        apply(others, [wanted("main", SHUT)], YES)
+    assert not is_shut(store)
+
+
 def test_a_race_lost_half_way_says_what_is_written(store: Store) -> None:
     many = [wanted(f"p{n:03}", {"cidr": f"10.{n}.0.0/16"}) for n in range(MANY)]
     harmless = Put("/felix-py/v1/nothing", b"{}")

@@ -121,6 +121,21 @@ def test_two_new_pools_that_overlap_are_refused_before_either_is_written(
     assert session.memory.get(f"{RESOURCES}ippools/one") is None
 
 
+def test_what_reaches_no_further_than_itself_is_named_and_not_looked_at(
+    session: MemorySession, file: Files
+) -> None:
+    """A policy whose tier comes with it could not be foreseen before the tier is there."""
+    files = file(
+        text("Tier", "mine", {"order": 10}),
+        text("GlobalNetworkPolicy", "mine.one", {"tier": "mine", "selector": "all()"}),
+        text("IPPool", "main", POOL),
+    )
+    told = list(lines(planned(session, files)))
+    assert "Tier(mine): not planned, it reaches no further than itself" in told
+    assert "IPPool(main): change" in told
+    assert len(list(write.apply(session, files, ""))) == 3
+
+
 def test_an_object_that_is_there_twice_is_refused(session: MemorySession, file: Files) -> None:
     with pytest.raises(CommandError, match="there twice"):
         planned(session, file(text("IPPool", "main", POOL), text("IPPool", "main", POOL)))
