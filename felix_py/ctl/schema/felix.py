@@ -31,6 +31,10 @@ _PROTOCOL_PORT = Fields(
     required=("port",),
     always={"protocol": "", "net": ""},
 )
+_TIMERS = (
+    *("creationGracePeriod", "tcpSynSent", "tcpEstablished", "tcpFinsSeen", "tcpResetSeen"),
+    *("udpTimeout", "genericTimeout", "icmpTimeout"),
+)
 _RANGE = Fields({"min": Number(0), "max": Number(0)}, required=("min", "max"))
 _TYPES: Mapping[str, Shape] = {
     "flag": Flag(),
@@ -55,6 +59,7 @@ _TYPES: Mapping[str, Shape] = {
     "range": _RANGE,
     "ranges": Many(_RANGE, keeps_empty=True),
     "timeouts": Many(Fields({"name": Text(), "timeout": Duration()}, required=("name", "timeout"))),
+    "timers": Fields({name: Text() for name in _TIMERS}),
     "object": Anything(),
 }
 _TABLE = """
@@ -167,8 +172,8 @@ bpfEnabled flag
 bpfDisableUnprivileged flag
 bpfLogLevel Off|Info|Debug
 bpfConntrackLogLevel Off|Debug
-bpfConntrackCleanupMode Auto|Userspace|BPFProgram
-bpfConntrackTimeouts words
+bpfConntrackMode Auto|Userspace|BPFProgram
+bpfConntrackTimeouts timers
 bpfLogFilters words
 bpfCTLBLogFilter text
 bpfDataIfacePattern regex

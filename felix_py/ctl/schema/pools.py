@@ -6,6 +6,9 @@ Reference: Calico v3.32.1 `api/pkg/apis/projectcalico/v3/{ippool,ipreservation,c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from felix_py.ctl.schema.scalars import (
     ADDRESS,
     MASKED_NETWORK,
@@ -15,6 +18,13 @@ from felix_py.ctl.schema.scalars import (
 )
 from felix_py.ctl.schema.shape import Choice, Fields, Flag, Many, Number, Text
 from felix_py.datastore import codec_fields as fields
+from felix_py.datastore.codec_fields import BadField
+
+
+def _check_bgp(path: str, bgp: Mapping[str, Any]) -> None:
+    if not bgp:
+        raise BadField(path, "has no field; set one or leave it out")
+
 
 _ENCAPSULATION = Choice(("Never", "CrossSubnet", "Always"))
 
@@ -53,7 +63,8 @@ NODE = Fields(
                 "ipv6Address": Text(fields.interface_v6),
                 "ipv4IPIPTunnelAddr": Text(fields.address_v4),
                 "routeReflectorClusterID": Text(),
-            }
+            },
+            rule=_check_bgp,
         ),
         "ipv4VXLANTunnelAddr": Text(fields.address_v4),
         "vxlanTunnelMACAddr": Text(fields.mac),

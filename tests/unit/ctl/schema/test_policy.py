@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from felix_py.ctl.schema import bgp, controllers, endpoints, felix, policy
+from felix_py.ctl.schema import bgp, controllers, endpoints, felix, policy, pools
 from felix_py.ctl.schema.shape import Fields
 from felix_py.datastore.codec_fields import BadField
 
@@ -154,6 +154,12 @@ PAIRS: list[tuple[Fields, dict[str, Any], dict[str, Any]]] = [
         controllers.CONTROLLERS,
         {"controllers": {"node": {"leakGracePeriod": "15m"}}},
         {"controllers": {"node": {"hostEndpoint": {"templates": [{}]}}}},
+    ),
+    (pools.NODE, {"bgp": {"asNumber": "1.10"}}, {"bgp": {}}),
+    (
+        felix.FELIX,
+        {"bpfConntrackTimeouts": {"tcpEstablished": "Auto"}},
+        {"bpfConntrackTimeouts": {"tcpEstablished": 5}},
     ),
     (felix.FELIX, {"iptablesBackend": "nft"}, {"iptablesBackend": "ebpf"}),
     (felix.FELIX, {"failsafeInboundHostPorts": []}, {"failsafeInboundHostPorts": [{"net": "x"}]}),
