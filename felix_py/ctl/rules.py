@@ -22,7 +22,7 @@ from felix_py.datastore.model import IPNetwork, IPPool, Kind
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 OWN_ANNOTATIONS = "felix-py.io/"
-"""What daemons keep in annotations; no file of a user takes them away."""
+"""Annotations of ours; what daemons keep in them no file of a user takes away."""
 ALLOW_ALL = "projectcalico-default-allow"
 """The profile that every list shows and nobody stores."""
 

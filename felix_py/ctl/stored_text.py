@@ -18,9 +18,10 @@ from felix_py.datastore.codec_documents import API_VERSION, KIND_NAMES
 from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.codec_json import dumps
 from felix_py.datastore.keys import ResourceKey
-from felix_py.datastore.model import Invalid, WorkloadEndpoint
+from felix_py.datastore.model import Invalid, Kind, WorkloadEndpoint
 from felix_py.datastore.values import Value
 
+_DAEMONS_WRITE = frozenset({Kind.NODE, Kind.PROFILE})
 _OF_THE_FILE = frozenset({"labels", "annotations", "resourceVersion", "selfLink"})
 """Metadata that is not kept as stored: the file's, or never stored."""
 
@@ -56,7 +57,7 @@ def merged_text(document: Document, stored: bytes, *, whole: bool) -> bytes:
     kept = {
         name: text
         for name, text in mapping(metadata.get("annotations")).items()
-        if not whole or name.startswith(rules.OWN_ANNOTATIONS)
+        if not whole or _is_a_daemons(document.key.kind, name)
     }
     shape = document.info.shape
     spec = document.spec if whole else shape.with_strangers(document.spec, mapping(old.get("spec")))
@@ -75,6 +76,11 @@ def merged_text(document: Document, stored: bytes, *, whole: bool) -> bytes:
     fresh["metadata"] = {**others, **fresh["metadata"]}
     foreign = {name: value for name, value in old.items() if name not in {*fresh, "status"}}
     return dumps({**fresh, **foreign})
+
+
+def _is_a_daemons(kind: Kind, annotation: str) -> bool:
+    """Whether a daemon keeps this in an object of this kind; in others, our annotations are the user's."""
+    return kind in _DAEMONS_WRITE and annotation.startswith(rules.OWN_ANNOTATIONS)
 
 
 def identified(key: ResourceKey, raw: bytes, title: str) -> bytes:

@@ -173,6 +173,20 @@ def test_replace_wants_an_object_and_create_none(session: MemorySession, file: P
     assert list(again) == ["IPPool(a) is there already"]
 
 
+def test_a_users_annotation_of_ours_goes_with_a_replace(session: MemorySession, file: Path) -> None:
+    peer = (
+        "apiVersion: projectcalico.org/v3\nkind: BGPPeer\n"
+        "metadata: {name: tor, annotations: {felix-py.io/families: ipv4}}\n"
+        "spec: {peerIP: 192.0.2.1, asNumber: 65000}\n"
+    )
+    apply(session, file, peer)
+    plain = peer.replace(", annotations: {felix-py.io/families: ipv4}", "")
+    apply(session, file, plain)
+    assert session.stored("bgppeers/tor")["metadata"]["annotations"]
+    assert list(write.replace(session, [str(file)], "")) == ["BGPPeer(tor) changed"]
+    assert "annotations" not in session.stored("bgppeers/tor")["metadata"]
+
+
 def test_validate_says_it_of_each_document(file: Path) -> None:
     wrong, unread = POOL.replace("10.0.0.0", "10.0.0.1"), POOL.replace("name: a", "name: A")
     file.write_text(f"{POOL}---\n{wrong}---\n{unread}---\n{POLICY}", "utf-8")
