@@ -138,25 +138,24 @@ def delete(  # noqa: PLR0913  the options of the verb
     namespace: Namespace = "",
     *,
     skip_missing: SkipMissing = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
-    """Delete objects by name or as files name them."""
+    """Delete objects by name or as files name them. On a terminal it shows what that does and asks."""
     if bool(kind) == bool(files):
         raise CommandError("delete: give either KIND NAME or -f FILE")
-    mode = Mode(dry_run, diff)
+    mode = Mode(dry_run, diff, plan_commands.whoever_is_there(yes=yes))
     if files:
-        say(
-            write_verbs.delete_files(
-                context.obj, files, namespace, skip_missing=skip_missing, mode=mode
-            )
+        done = write_verbs.delete_files(
+            context.obj, files, namespace, skip_missing=skip_missing, mode=mode
         )
     else:
-        say(
-            write_verbs.delete_named(
-                context.obj, kind, names or [], namespace, skip_missing=skip_missing, mode=mode
-            )
+        done = write_verbs.delete_named(
+            context.obj, kind, names or [], namespace, skip_missing=skip_missing, mode=mode
         )
+    with plan_commands.refusals():
+        say(done)
 
 
 @app.command()

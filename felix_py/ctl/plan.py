@@ -88,13 +88,10 @@ def plan_writes(store: Store, documents: Sequence[Document]) -> Plan:
     return Plan(changes, (), effects(seen.cluster, after), seen, others)
 
 
-def plan_deletions(store: Store, documents: Sequence[Document]) -> Plan:
-    """The plan of a delete."""
-    seen = read(store, with_pods=_needs_pods(document.key for document in documents))
-    deletions = tuple(
-        Deletion(document.key, document.title, store.get(document.key.path))
-        for document in documents
-    )
+def plan_deletions(store: Store, wanted: Sequence[tuple[ResourceKey, str]]) -> Plan:
+    """The plan of deleting these objects, each with its title."""
+    seen = read(store, with_pods=_needs_pods(key for key, _ in wanted))
+    deletions = tuple(Deletion(key, title, store.get(key.path)) for key, title in wanted)
     gone = {each.key: None for each in deletions if each.before is not None}
     return Plan((), deletions, effects(seen.cluster, seen.cluster.changed(gone)), seen)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from felix_py.ctl import plan_view
+from felix_py.ctl.calc.plan_cluster import PLANNED
 from felix_py.ctl.change import Change, difference
 from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError, Conflict
-from felix_py.ctl.plan import Plan, plan_writes
+from felix_py.ctl.plan import Plan, plan_deletions, plan_writes
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.store import ModRevisionIs, Store, Transaction
 
@@ -36,7 +37,7 @@ class Consent:
     yes: bool = False
     ask: Callable[[str], bool] | None = None
 
-    def give(self, plan: Plan) -> None:
+    def give(self, plan: Plan, question: str = "Apply this?") -> None:
         """Returns when the plan may be carried out. Raises NotAgreed."""
         if not plan.matters:
             return
@@ -47,7 +48,7 @@ class Consent:
         if self.ask is None:
             if plan.loses:
                 raise NotAgreed("nothing was written: something would be lost; add --yes to do it")
-        elif not self.ask("Apply this?"):
+        elif not self.ask(question):
             raise NotAgreed("nothing was written")
 
 
@@ -78,6 +79,12 @@ def apply(
         if _carry_out(store, plan):
             return {each.key: _told(each, show) for each in plan.changes}
     raise Conflict(f"others changed the cluster {MAX_ATTEMPTS} times meanwhile; try again")
+
+
+def agree_to_deletion(store: Store, key: ResourceKey, title: str, consent: Consent) -> None:
+    """Returns when an object may be deleted. Raises NotAgreed."""
+    if key.kind in PLANNED:
+        consent.give(plan_deletions(store, [(key, title)]), "Delete this?")
 
 
 def _told(change: Change, show: Callable[[str], None] | None) -> str:

@@ -49,6 +49,11 @@ def consent(*, yes: bool) -> Consent:
     return Consent(yes=yes, ask=_asked if asks else None)
 
 
+def whoever_is_there(*, yes: bool) -> Consent | None:
+    """Who is asked before something is deleted: whoever sits at the terminal; in a script nobody."""
+    return consent(yes=yes) if sys.stdin.isatty() and not yes else None
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """What nobody agreed to ends with a sentence and exit status 2."""
@@ -65,7 +70,9 @@ def _planned(session: Session, files: list[str], namespace: str, *, delete: bool
         for document in documents:
             check(document, stored=True)
     with session.store() as store:
-        return plan_deletions(store, documents) if delete else plan_writes(store, documents)
+        if delete:
+            return plan_deletions(store, [(each.key, each.title) for each in documents])
+        return plan_writes(store, documents)
 
 
 def _asked(question: str) -> bool:

@@ -173,6 +173,8 @@ def _delete(
         key, stored = named(store, info, *name)
         if mode.diff:
             print(difference(key, stored.value, None))
+        if mode.consent is not None and not mode.dry_run:
+            plan_apply.agree_to_deletion(store, key, title, mode.consent)
         return remove(store, key, title, resource_version, dry_run=mode.dry_run)
     except NotThere:
         if skip_missing:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from felix_py.ctl.plan_apply import Consent
 from felix_py.ctl.writer import Writer
 from felix_py.datastore.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """dry_run: nothing is written; diff: the lines that differ are printed."""
+    """dry_run: nothing is written; diff: the lines that differ are printed; consent: who is asked before
+    something is deleted, None: nobody."""
 
     dry_run: bool = False
     diff: bool = False
+    consent: Consent | None = None
 
     def writer(self, store: Store) -> Writer:
         """A writer that does so."""

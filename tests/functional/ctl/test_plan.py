@@ -54,11 +54,11 @@ def pool_of(etcd: EtcdServer) -> dict[str, Any]:
     return spec
 
 
-def at_a_terminal(felixctl: Felixctl, file: str, answer: str) -> tuple[int, str]:
-    """An apply with a terminal for its standard input, on which somebody types; status and output."""
+def at_a_terminal(felixctl: Felixctl, answer: str, *verb: str) -> tuple[int, str]:
+    """A command with a terminal for its standard input, on which somebody types; status and output."""
     ours, theirs = pty.openpty()
     script = "from felix_py.ctl.main import main; main()"
-    argv = [sys.executable, "-c", script, "--config", str(felixctl.config), "apply", "-f", file]
+    argv = [sys.executable, "-c", script, "--config", str(felixctl.config), *verb]
     try:
         process = subprocess.Popen(
             argv, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -116,11 +116,23 @@ def test_somebody_at_a_terminal_is_shown_the_plan_and_asked(
 ) -> None:
     file = tmp_path / "rack-a.yaml"
     file.write_text(RACK_A, "utf-8")
-    status, told = at_a_terminal(felixctl, str(file), "n")
+    status, told = at_a_terminal(felixctl, "n", "apply", "-f", str(file))
     assert status == 2
     assert "nodes are left without an IPv4 pool" in told
     assert "Apply this?" in told
     assert pool_of(etcd)["nodeSelector"] == "all()"
-    status, told = at_a_terminal(felixctl, str(file), "y")
+    status, told = at_a_terminal(felixctl, "y", "apply", "-f", str(file))
     assert status == 0, told
     assert pool_of(etcd)["nodeSelector"] == "rack == 'a'"
+
+
+def test_somebody_at_a_terminal_is_asked_before_a_pool_is_deleted_and_a_script_is_not(
+    felixctl: Felixctl, etcd: EtcdServer
+) -> None:
+    status, told = at_a_terminal(felixctl, "n", "delete", "pool", "main")
+    assert status == 2
+    assert "pods lose their address" in told
+    assert "default/web 10.244.0.5" in told
+    assert "Delete this?" in told
+    assert pool_of(etcd)["cidr"] == "10.244.0.0/16"
+    assert felixctl("delete", "pool", "main") == "IPPool(main) deleted\n"

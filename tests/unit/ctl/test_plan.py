@@ -99,7 +99,8 @@ def test_a_plan_that_loses_something_says_so_to_scripts(
 
 
 def test_deleting_the_pool_is_planned_too(session: MemorySession, file: Files) -> None:
-    plan = plan_deletions(session.memory, read_all(file(text("IPPool", "main", POOL))))
+    [document] = read_all(file(text("IPPool", "main", POOL)))
+    plan = plan_deletions(session.memory, [(document.key, document.title)])
     assert any("default/web 10.244.0.5" in each.examples for each in plan.effects)
     assert next(lines(plan)) == "IPPool(main): delete"
 
