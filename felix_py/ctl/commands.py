@@ -76,15 +76,21 @@ def init(
 @app.command()
 def get(  # noqa: PLR0913  the options of the verb
     context: typer.Context,
-    kind: Kind,
+    kind: Annotated[str, typer.Argument(metavar="[KIND]")] = "",
     names: Names = None,
     form: Output = output.Form.TABLE,
     namespace: Namespace = "",
     *,
+    files: Annotated[list[str] | None, typer.Option("-f", "--filename")] = None,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces")] = False,
     export: Annotated[bool, typer.Option("--export", help="for another cluster")] = False,
 ) -> None:
-    """Show objects of a kind."""
+    """Show objects of a kind, or those that files name."""
+    if bool(kind) == bool(files):
+        raise typer.BadParameter("give either KIND or -f FILE")
+    if files:
+        get_verb.get_files(context.obj, files, form, namespace=namespace, export=export)
+        return
     get_verb.get(
         context.obj,
         kind,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from felix_py.ctl import output, rules
 from felix_py.ctl.connection import Session
-from felix_py.ctl.documents import DEFAULT_NAMESPACE
+from felix_py.ctl.documents import DEFAULT_NAMESPACE, read_all
 from felix_py.ctl.finding import listed, named
-from felix_py.ctl.kinds import KindInfo, find
+from felix_py.ctl.kinds import BY_KIND, KindInfo, find
 from felix_py.datastore.codec import render_new
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import Kind
@@ -38,14 +38,37 @@ def get(  # noqa: PLR0913  the options of the verb
         found = (
             [_one(store, info, name, where) for name in names]
             if names
-            else _all(store, info, where)
+            else _all(store, info, where, made_up=not export)
         )
     output.show(info, found, form, single=len(names) == 1, export=export)
 
 
-def _all(store: Store, info: KindInfo, namespace: str) -> list[tuple[ResourceKey, KeyValue]]:
+def get_files(
+    session: Session,
+    files: Sequence[str],
+    form: output.Form,
+    *,
+    namespace: str = "",
+    export: bool = False,
+) -> None:
+    """Show what the files name, kind by kind. Raises NotThere for what is not there."""
+    documents = [rules.named_by_spec(document) for document in read_all(files, namespace)]
+    found: dict[Kind, list[tuple[ResourceKey, KeyValue]]] = {}
+    with session.store() as store:
+        for document in documents:
+            one = _one(store, document.info, document.key.name, document.key.namespace)
+            found.setdefault(document.key.kind, []).append(one)
+    for number, (kind, objects) in enumerate(found.items()):
+        if number and form in {output.Form.YAML, output.Form.TABLE, output.Form.WIDE}:
+            print("---" if form is output.Form.YAML else "")
+        output.show(BY_KIND[kind], objects, form, single=len(documents) == 1, export=export)
+
+
+def _all(
+    store: Store, info: KindInfo, namespace: str, *, made_up: bool
+) -> list[tuple[ResourceKey, KeyValue]]:
     found = listed(store, info, namespace)
-    return [*found, _allow_all()] if info.kind is Kind.PROFILE else found
+    return [*found, _allow_all()] if info.kind is Kind.PROFILE and made_up else found
 
 
 def _one(store: Store, info: KindInfo, name: str, namespace: str) -> tuple[ResourceKey, KeyValue]:

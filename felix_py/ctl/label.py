@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from felix_py.ctl import policies
+from felix_py.ctl import policies, rules
 from felix_py.ctl.connection import Session
 from felix_py.ctl.documents import DEFAULT_NAMESPACE
 from felix_py.ctl.errors import CommandError
@@ -46,6 +46,8 @@ def label(  # noqa: PLR0913  the options of the verb
     info = find_writable(word)
     title = f"{info.title}({name})"
     changes = parse_changes(words)
+    for own in rules.OWN_LABELS.get(info.kind, frozenset()) & set(changes):
+        raise CommandError(f"{title}: label {own} follows from the object; change that")
     where = (namespace or DEFAULT_NAMESPACE) if info.namespaced else ""
 
     def change(stored: KeyValue) -> bytes:

@@ -23,6 +23,11 @@ NAMESPACE_LABEL = "projectcalico.org/namespace"
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 OWN_ANNOTATIONS = "felix-py.io/"
 """Annotations of ours; what daemons keep in them no file of a user takes away."""
+OWN_LABELS: Mapping[Kind, frozenset[str]] = {
+    Kind.WORKLOAD_ENDPOINT: frozenset({NAMESPACE_LABEL, ORCHESTRATOR_LABEL}),
+    **dict.fromkeys(sorted(policies.TIERED), frozenset({policies.TIER_LABEL})),
+}
+"""Labels that say what the object says elsewhere; Calico's client overwrites them."""
 ALLOW_ALL = "projectcalico-default-allow"
 """The profile that every list shows and nobody stores."""
 
@@ -66,6 +71,11 @@ def complete(document: Document) -> Document:
     following = _FOLLOWING.get(document.key.kind)
     document = replace(document, spec=spec)
     return document if following is None else following(document)
+
+
+def named_by_spec(document: Document) -> Document:
+    """The document with its name, which an endpoint's spec may say; the spec is not looked into else."""
+    return document if document.key.name else complete(document)
 
 
 def check_unchanged(old: IPPool, new: IPPool, title: str) -> None:

@@ -91,7 +91,7 @@ def delete_files(
     mode: Mode = AS_ASKED,
 ) -> Iterator[str]:
     """Delete what the files name, the last one first."""
-    documents = [_named_by_spec(document) for document in read_all(files, namespace)]
+    documents = [rules.named_by_spec(document) for document in read_all(files, namespace)]
     with session.store() as store:
         for document in reversed(documents):
             yield _delete(
@@ -121,11 +121,6 @@ def delete_named(
         for name in names:
             where = (namespace or DEFAULT_NAMESPACE) if info.namespaced else ""
             yield _delete(store, info, (name, where), skip_missing=skip_missing, mode=mode)
-
-
-def _named_by_spec(document: Document) -> Document:
-    """An endpoint's name may follow from its spec; nothing else is needed to delete."""
-    return document if document.key.name else rules.complete(document)
 
 
 def _checked(files: Sequence[str], namespace: str) -> list[Document]:

@@ -92,6 +92,8 @@ def test_a_folder_with_every_kind_becomes_what_calico_wrote(
     assert felixctl("apply", "-f", "-", stdin=STAGED).count("created") == 3
     for kind in (*sorted({key.kind.value for key, _ in objects}), "sgnp", "sknp", "snp"):
         assert "INVALID" not in felixctl("get", kind, "-A", "-o", "wide")
+    shown = felixctl("get", "-f", str(tmp_path / "all"), "-o", "name")
+    assert shown.count("\n") == len(objects)
     gone = felixctl("delete", "-f", str(tmp_path / "all"), "--dry-run")
     assert gone.count("would be deleted") == len(objects)
     assert set(held) <= set(etcd.dump(RESOURCES))

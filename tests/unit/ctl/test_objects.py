@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from felix_py.ctl import init, label, patch, write
+from felix_py.ctl import get, init, label, output, patch, write
 from felix_py.ctl.errors import CommandError, Conflict, NotThere
 from felix_py.ctl.writing import Mode
 from tests.unit.ctl.memory_session import RESOURCES, MemorySession
@@ -85,6 +86,8 @@ def test_a_policy_under_the_key_of_an_older_calico_is_changed_where_it_stands(
     assert session.stored(old)["spec"]["selector"] == "app == 'shop'"
     assert session.memory.get(RESOURCES + PATH) is None
     label.label(session, "np", "allow-web", ["a=b"], namespace="shop")
+    with pytest.raises(CommandError, match="follows from the object"):
+        label.label(session, "np", "allow-web", ["projectcalico.org/tier-"], namespace="shop")
     assert session.stored(old)["metadata"]["labels"]["a"] == "b"
     patch.patch(session, "np", "allow-web", "spec: {order: 5}", namespace="shop")
     assert session.stored(old)["spec"]["order"] == 5
@@ -161,6 +164,22 @@ def test_a_dry_run_writes_nothing_and_a_diff_shows_the_lines(
     assert list(done) == ["IPPool(a) would be deleted"]
     assert label.label(session, "pool", "a", ["x=y"], mode=dry) == "IPPool(a) would be changed"
     assert "labels" not in session.stored("ippools/a")["metadata"]
+
+
+def test_files_name_what_is_shown(
+    session: MemorySession, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(session, file, f"{POOL}---{POLICY}")
+    get.get_files(session, [str(file)], output.Form.YAML, export=True)
+    first, second = yaml.safe_load_all(capsys.readouterr().out)
+    assert (first["items"][0]["spec"]["cidr"], second["items"][0]["metadata"]["name"]) == (
+        "10.0.0.0/16",
+        "allow-web",
+    )
+    get.get(session, "profile", [], output.Form.NAME, export=True)
+    assert capsys.readouterr().out == ""
+    get.get(session, "profile", [], output.Form.NAME)
+    assert capsys.readouterr().out == "profiles/projectcalico-default-allow\n"
 
 
 def test_replace_wants_an_object_and_create_none(session: MemorySession, file: Path) -> None:
