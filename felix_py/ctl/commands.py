@@ -10,6 +10,7 @@ import typer
 
 from felix_py.ctl import datastore as datastore_verbs
 from felix_py.ctl import (
+    datastore_backup,
     doctor_commands,
     ipam_app,
     mtu_app,
@@ -219,3 +220,15 @@ def say(lines: Iterable[str]) -> None:
     """Print what was done, as it is done."""
     for line in lines:
         print(line)
+
+
+@datastore_app.command("backup")
+def backup(context: typer.Context, file: Path) -> None:
+    """Write all keys of ours and of Calico's, read at one revision, to a file."""
+    say([datastore_backup.backup(context.obj, file)])
+
+
+@datastore_app.command("restore")
+def restore(context: typer.Context, file: Path) -> None:
+    """Write them into an etcd that has none; then felixctl ipam recover."""
+    say([datastore_backup.restore(context.obj, file)])

@@ -104,10 +104,13 @@ def recover(
     context: typer.Context,
     dead: Annotated[str, typer.Option("--dead", help="nodes that are gone, by commas")] = "",
     *,
+    wait: Annotated[float, typer.Option("--wait", help="seconds for nodes to answer")] = (
+        ipam_recover.ANSWER_SECONDS
+    ),
     yes: Annotated[bool, typer.Option("--yes", help="without asking")] = False,
 ) -> None:
     """Make a store that went back agree with what lives on all nodes, and accept it."""
-    terms = ipam_recover.Terms(tuple(NodeName(name) for name in dead.split(",") if name), yes)
+    terms = ipam_recover.Terms(tuple(NodeName(name) for name in dead.split(",") if name), yes, wait)
     for line in ipam_recover.recover(context.obj, terms, _confirm):
         print(line)
 

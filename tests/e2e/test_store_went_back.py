@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from felix_py.lab import cni_runtime, pods
 from felix_py.lab.home import Home
@@ -139,6 +138,13 @@ class Cluster:
                 state = "frozen" if store["frozen"] else "ok"
                 found[node["name"], daemon] = state if store["connected"] else "away"
         return found
+
+    def answers(self, node: str, daemon: str) -> bool:
+        """Whether a daemon that was started again says that it holds still."""
+        told = self.said(node)["daemons"][daemon]
+        return bool(told["state"] == "frozen") and told["status"]["pid"] in self.lab.pids(
+            node, daemon
+        )
 
     def all_are(self, state: str) -> bool:
         return set(self.states().values()) == {state}
@@ -370,11 +376,13 @@ def test_a_node_that_does_not_answer_is_named_and_a_restore_is_not_accepted_befo
         cluster.wait_frozen("went back")
         cluster.lab.felix_lab("fail", "process", "node-b2", "cni", "--hold")
         told = cluster.lab.felix_lab(
-            *("exec", "node-a1", "--", "felixctl", "ipam", "recover", "--yes"), check=False
+            *("exec", "node-a1", "--", "felixctl", "ipam", "recover", "--yes", "--wait", "8"),
+            check=False,
         )
         assert told.returncode != 0
         assert "node-b2 did not answer" in told.stderr
         cluster.lab.felix_lab("heal")
+        assert eventually(lambda: cluster.answers("node-b2", "cni"), 30), json.dumps(cluster.said("node-b2")["daemons"]["cni"])
         cluster.wait_frozen("went back")
         cluster.felixctl("node-b2", "datastore", "accept")
         assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
@@ -400,11 +408,10 @@ def test_a_wiped_store_freezes_everything_and_is_filled_again_by_who_lives(
     cluster: Cluster,
 ) -> None:
     after = cluster.add("node-a1", "node-a1", "node-b1")
-    kept = [
-        document
-        for kind in ("ippools", "nodes", "bgpconfigurations", "bgppeers")
-        for document in yaml.safe_load_all(cluster.felixctl("node-a1", "get", kind, "-o", "yaml"))
-    ]
+    file = str(cluster.lab.directory / "kept.backup")
+    assert "keys at revision" in cluster.felixctl("node-a1", "datastore", "backup", file)
+    later = cluster.add("node-b2")
+    after += later
     with cluster.nothing_lost(*after):
         cluster.swap(None)
         cluster.wait_frozen("absent")
@@ -413,15 +420,12 @@ def test_a_wiped_store_freezes_everything_and_is_filled_again_by_who_lives(
             NODES, TRY_AGAIN
         )
         assert cluster.revision() == 1, "one of us wrote into it"
-        cluster.felixctl("node-a1", "init")
-        file = cluster.lab.directory / "kept.yaml"
-        file.write_text(yaml.safe_dump_all(bare(kept)))
-        cluster.felixctl("node-a1", "apply", "-f", str(file))
+        cluster.felixctl("node-a1", "datastore", "restore", file)
         assert cluster.ctl("get", CLUSTER_KEY)
         time.sleep(2)
-        cluster.wait_frozen("cluster")
+        cluster.wait_frozen("went back")
         said = cluster.felixctl("node-a1", "ipam", "recover", "--yes")
-        assert all(f"{pod.address}" in said for pod in after), "registered again"
+        assert all(f"{pod.address}" in said for pod in later), "registered again"
         assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
         made = cluster.add(*NODES)
         assert not {pod.address for pod in made} & set(inside.values())
@@ -446,18 +450,3 @@ def test_the_search_for_doubles_finds_one_that_is_planted(cluster: Cluster) -> N
         subprocess.run([*namespace, "del", f"{one.address}/32", "dev", "eth0"], check=True)
     assert one.address in told
     assert any(text.startswith(f"{other.name} has {one.address}") for text in told)
-
-
-def bare(documents: list[Any]) -> list[dict[str, Any]]:
-    """What an operator keeps in files: names, labels and specs; of nodes no addresses."""
-    flat = [item for each in documents for item in (each.get("items") or [each])]
-    found = []
-    for each in flat:
-        meta = {k: v for k, v in each["metadata"].items() if k in {"name", "labels"}}
-        spec = dict(each.get("spec") or {})
-        if each["kind"] == "Node":
-            spec = {}
-        found.append(
-            {"apiVersion": each["apiVersion"], "kind": each["kind"], "metadata": meta, "spec": spec}
-        )
-    return found
