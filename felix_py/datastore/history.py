@@ -6,7 +6,7 @@ make us delete.
 
 Once a store went back it stays in doubt, over restarts too: others may go on writing into it, and its
 revision grows past the highest that was seen. What tells it from the store that we know is the
-witness, the newest value that was seen.
+witness, the newest value that was seen, unless the store that went back has it, too.
 """
 
 from __future__ import annotations
@@ -121,10 +121,15 @@ class History:
             self._kept = replace(self._kept, witness=witness)
             self._write(urgent=False)
 
-    def note_doubt(self, reason: str) -> None:
-        """The store went back; the first reason is kept."""
+    def note_doubt(self, reason: str, *, shows_witness: bool) -> None:
+        """The store went back; the first reason is kept.
+
+        A witness that this store shows all the same is from before the point it went back to: it cannot
+        tell it from the right one when it has grown, and is forgotten.
+        """
         if not self._kept.doubt:
-            self._kept = replace(self._kept, doubt=reason)
+            witness = None if shows_witness else self._kept.witness
+            self._kept = replace(self._kept, doubt=reason, witness=witness)
             self._write(urgent=True)
 
     def settle_doubt(self) -> None:

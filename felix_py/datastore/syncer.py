@@ -104,7 +104,7 @@ class Syncer:
         if older is not None:
             reason = f"the store went back: {older} is at a lower revision than before"
             reason = f"{reason}; it was restored from a snapshot"
-            self._history.note_doubt(reason)
+            self._doubt(reason, revision)
             raise Frozen(reason, recheck=True)
         count = self._delivered.replace(items)
         if items:
@@ -190,14 +190,26 @@ class Syncer:
         """Note a store that went back; raise Frozen while it does not show what we know."""
         history = self._history
         if revision < history.highest:
-            history.note_doubt(f"the store went back: it was at revision {revision}")
+            self._doubt(f"the store went back: it was at revision {revision}", revision)
         elif history.doubt:
             if not self._shows_witness():
-                raise Frozen(
-                    f"{history.doubt}, {history.highest} was seen; it is at {revision} now but "
+                missing = (
                     "does not hold what was seen last"
+                    if history.witness
+                    else "nothing was seen here that could tell it from the right one"
+                )
+                raise Frozen(
+                    f"{history.doubt}, {history.highest} was seen; it is at {revision} now but {missing}"
                 )
             history.settle_doubt()
+
+    def _doubt(self, reason: str, revision: int) -> None:
+        """Note it, once; a witness of a revision that this store has not reached is none of its."""
+        if self._history.doubt:
+            return
+        witness = self._history.witness
+        reached = witness is not None and witness.revision <= revision
+        self._history.note_doubt(reason, shows_witness=reached and self._shows_witness())
 
     def _shows_witness(self) -> bool:
         """Whether the newest value seen is, or was at its time, in this store; compacted: no."""

@@ -382,7 +382,9 @@ def test_a_node_that_does_not_answer_is_named_and_a_restore_is_not_accepted_befo
         assert told.returncode != 0
         assert "node-b2 did not answer" in told.stderr
         cluster.lab.felix_lab("heal")
-        assert eventually(lambda: cluster.answers("node-b2", "cni"), 30), json.dumps(cluster.said("node-b2")["daemons"]["cni"])
+        assert eventually(lambda: cluster.answers("node-b2", "cni"), 30), json.dumps(
+            cluster.said("node-b2")["daemons"]["cni"]
+        )
         cluster.wait_frozen("went back")
         cluster.felixctl("node-b2", "datastore", "accept")
         assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
