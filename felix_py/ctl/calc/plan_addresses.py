@@ -7,47 +7,42 @@ for nobody announces it and no route leads there.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 from felix_py.ctl.calc.plan_cluster import Cluster
 from felix_py.ctl.calc.plan_effect import Effect, Weight, effects_of
-from felix_py.ctl.calc.plan_pools import PoolIndex, Serving
-from felix_py.datastore.keys import ResourceKey
-from felix_py.datastore.model import IPAddress, IPNetwork, Node, WorkloadEndpoint
+from felix_py.ctl.calc.plan_fates import Fate, Standing, fates_of, title
+from felix_py.ctl.calc.plan_pools import Serving
+from felix_py.datastore.model import IPAddress, Node
 from ipam.tunnels import TunnelKind, published
 
 TOPIC = "addresses"
 _TUNNELS = {TunnelKind.IPIP: "IPIP", TunnelKind.VXLAN: "VXLAN", TunnelKind.VXLAN_V6: "IPv6 VXLAN"}
 
 
-class Standing(Enum):
-    """Where a pod's address stands."""
-
-    HELD = "held"
-    """A pod that starts there would get one of the same pool."""
-    STRAY = "stray"
-    """A pool holds it, but gives none out there."""
-    OUTSIDE = "outside"
-    """No pool holds it."""
-
-
 def addresses(before: Cluster, after: Cluster) -> list[Effect]:
     """Of pods, nodes and tunnels."""
     if before.same_as(after, "pools", "nodes", "felix"):
         return []
-    return [*_pods(before, after), *_pools_of_nodes(before, after), *_tunnels(before, after)]
+    fates = fates_of(before, after)
+    return [
+        *_pods(fates),
+        *_gone(before, after),
+        *_crowded(fates, after),
+        *_pools_of_nodes(before, after),
+        *_tunnels(before, after),
+    ]
 
 
-def _pods(before: Cluster, after: Cluster) -> list[Effect]:
+def _pods(fates: Sequence[Fate]) -> list[Effect]:
     found: dict[tuple[Standing, Standing], list[str]] = defaultdict(list)
     kept = 0
-    for was, now, key, endpoint, network in _transitions(before, after):
-        if was is now:
-            kept += now is not Standing.OUTSIDE
+    for fate in fates:
+        if fate.was is fate.now:
+            kept += fate.now is not Standing.OUTSIDE
         else:
-            found[was, now].append(f"{title(key, endpoint)} {network.network_address}")
+            found[fate.was, fate.now].append(fate.title)
     lost = [
         *found[Standing.HELD, Standing.OUTSIDE],
         *found[Standing.STRAY, Standing.OUTSIDE],
@@ -69,38 +64,35 @@ def _pods(before: Cluster, after: Cluster) -> list[Effect]:
             found[Standing.STRAY, Standing.HELD],
         ),
     ]
-    gone = [
-        title(key, endpoint)
-        for node in before.nodes.keys() - after.nodes.keys()
-        for key, endpoint in before.endpoints.get(node, {}).items()
-    ]
-    effects += effects_of(TOPIC, Weight.LOSS, "pods' addresses are released with their node", gone)
     return [*effects, *effects_of(TOPIC, Weight.NOTE, "pods keep their address", (), kept)]
 
 
-def _transitions(
-    before: Cluster, after: Cluster
-) -> Iterator[tuple[Standing, Standing, ResourceKey, WorkloadEndpoint, IPNetwork]]:
-    """Every address of a pod, where it stands before and after."""
-    old, new = PoolIndex(before.pools.values()), PoolIndex(after.pools.values())
-    was_serving, now_serving = Serving(before), Serving(after)
-    for node, endpoints in before.endpoints.items():
-        if node in before.nodes and node not in after.nodes:
-            continue
-        same_node = before.nodes.get(node) == after.nodes.get(node)
-        for key, endpoint in endpoints.items():
-            for network in endpoint.networks:
-                first, second = old.holding(network), new.holding(network)
-                was = now = Standing.OUTSIDE
-                if first is not None:
-                    serves = was_serving.serves(first, node, key.namespace)
-                    was = Standing.HELD if serves else Standing.STRAY
-                if first is second and same_node:
-                    now = was
-                elif second is not None:
-                    serves = now_serving.serves(second, node, key.namespace)
-                    now = Standing.HELD if serves else Standing.STRAY
-                yield was, now, key, endpoint, network
+def _gone(before: Cluster, after: Cluster) -> list[Effect]:
+    gone = [
+        title(key, endpoint)
+        for node in sorted(before.nodes.keys() - after.nodes.keys())
+        for key, endpoint in before.endpoints.get(node, {}).items()
+    ]
+    return effects_of(TOPIC, Weight.LOSS, "pods' addresses are released with their node", gone)
+
+
+def _crowded(fates: Sequence[Fate], after: Cluster) -> list[Effect]:
+    """Pods that need another address where the pools that serve them have not enough; what others than
+    pods hold, and what is reserved, is not counted."""
+    serving = Serving(after)
+    used = Counter(fate.pool for fate in fates if fate.pool is not None)
+    need = Counter(
+        pools
+        for fate in fates
+        if (fate.was, fate.now) == (Standing.HELD, Standing.STRAY)
+        and (pools := serving.pools(fate.node, fate.network.version, fate.key.namespace))
+    )
+    effects: list[Effect] = []
+    for pools, wanted in sorted(need.items(), key=lambda item: sorted(item[0])):
+        room = sum(max(0, after.pools[name].cidr.num_addresses - used[name]) for name in pools)
+        text = f"pods that need another address find none in {', '.join(sorted(pools))}"
+        effects += effects_of(TOPIC, Weight.LOSS, text, (), max(0, wanted - room))
+    return effects
 
 
 def _pools_of_nodes(before: Cluster, after: Cluster) -> list[Effect]:
@@ -153,8 +145,3 @@ def _tunnels(before: Cluster, after: Cluster) -> list[Effect]:
 def _moves(kind: TunnelKind, node: Node, wanted: Mapping[TunnelKind, IPAddress]) -> bool:
     shown = published(kind, node)
     return shown is not None and wanted.get(kind) != shown
-
-
-def title(key: ResourceKey, endpoint: WorkloadEndpoint) -> str:
-    """A pod as people name it."""
-    return f"{key.namespace}/{endpoint.pod or endpoint.workload or endpoint.container_id[:12]}"

@@ -70,6 +70,7 @@ class Serving:
         ]
         self._by_node: dict[NodeName, frozenset[PoolName]] = {}
         self._by_namespace: dict[tuple[PoolName, str], bool] = {}
+        self._pools: dict[tuple[frozenset[PoolName], int, str], frozenset[PoolName]] = {}
         self._served: dict[tuple[frozenset[PoolName], int], frozenset[str]] = {}
 
     def serves(self, pool: IPPool, node: NodeName, namespace: str) -> bool:
@@ -88,6 +89,20 @@ class Serving:
             known = [n for n in namespaces if any(self._takes(pool, n) for pool in pools)]
             everybody = any(not pool.namespace_selector.strip() for pool in pools)
             found = self._served[key] = frozenset([*known, ""] if everybody else known)
+        return found
+
+    def pools(self, node: NodeName, version: int, namespace: str) -> frozenset[PoolName]:
+        """The automatic pools of an IP version that serve pods of this namespace there."""
+        key = self._selecting(node), version, namespace
+        found = self._pools.get(key)
+        if found is None:
+            found = self._pools[key] = frozenset(
+                pool.name
+                for pool in self._automatic
+                if pool.name in key[0]
+                and pool.cidr.version == version
+                and self._takes(pool, namespace)
+            )
         return found
 
     def _selecting(self, name: NodeName) -> frozenset[PoolName]:

@@ -115,6 +115,15 @@ def test_pods_of_a_disabled_pool_need_another_address_when_they_start_again() ->
     assert not losses(cluster(MAIN, SPARE), pools(replace(MAIN, disabled=True)))
 
 
+def test_pods_that_need_another_address_are_too_many_for_a_small_pool() -> None:
+    tiny = pool("tiny", "10.9.0.0/31")
+    before = cluster(MAIN, replace(tiny, block_size=31))
+    text = "pods that need another address find none in tiny"
+    assert told(before, pools(replace(MAIN, disabled=True)))[text] == (Weight.LOSS, 1, ())
+    larger = cluster(MAIN, pool("tiny", "10.9.0.0/26"))
+    assert text not in told(larger, pools(replace(MAIN, disabled=True)))
+
+
 def test_disabling_the_only_pool_leaves_nodes_without_one() -> None:
     assert losses(cluster(), pools(replace(MAIN, disabled=True))) == {NO_POOL}
 
