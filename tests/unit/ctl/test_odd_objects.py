@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from felix_py.ctl import output, rules
 from felix_py.ctl.documents import of_mapping
 from felix_py.ctl.errors import CommandError
-from felix_py.ctl.kinds import KINDS, KindInfo
+from felix_py.ctl.kinds import BY_KIND, KINDS, KindInfo
+from felix_py.ctl.patch import Form, patched_text
 from felix_py.ctl.schema.shape import Fields, Many, Shape
+from felix_py.ctl.stored_text import complaint, readable
 from felix_py.ctl.writer import check
 from felix_py.datastore.codec_documents import API_VERSION
-from felix_py.datastore.keys import ResourceKey
+from felix_py.datastore.keys import ResourceKey, parse
 from felix_py.datastore.store import KeyValue
+from tests.unit.datastore.calico_writes import recorded_writes
 
 WORDS = (
     "",
@@ -95,3 +98,40 @@ def test_what_is_no_object_can_be_shown(raw: bytes) -> None:
         key = ResourceKey(info.kind, "default", "x" if info.namespaced else "")
         for form in output.Form:
             output.show(info, [(key, KeyValue(key.path, raw, 1, 1))], form, single=True)
+
+
+OBJECTS = [
+    (key, raw)
+    for _, path, raw in recorded_writes()
+    if isinstance(key := parse(path), ResourceKey) and BY_KIND[key.kind].writable
+]
+PARTS = st.sampled_from(("metadata", "spec", "status", "kind", "labels", "annotations", "name"))
+PATCHES = JUNK | st.dictionaries(PARTS, JUNK | st.dictionaries(PARTS, JUNK, max_size=2), max_size=2)
+OPERATIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "op": st.sampled_from(("add", "remove", "replace", "test", "move", "copy")),
+            "path": st.sampled_from(("", "/", "/spec", "/spec/x", "/metadata/labels", "/metadata")),
+        },
+        optional={"value": JUNK, "from": st.sampled_from(("/spec", "/metadata", "/none"))},
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@given(st.sampled_from(OBJECTS), PATCHES | OPERATIONS)
+def test_a_patch_is_refused_with_a_sentence_or_leaves_a_good_object(
+    stored: tuple[ResourceKey, bytes], wanted: Any
+) -> None:
+    key, raw = stored
+    form = Form.JSON if isinstance(wanted, list) else Form.MERGE
+    try:
+        after = patched_text(key, "it", KeyValue(key.path, raw, 1, 1), wanted, form)
+        readable(key, after, "it")
+    except CommandError:
+        return
+    assert complaint(key, after) == ""
+    before, made = json.loads(raw), json.loads(after)
+    for name in ("name", "uid", "creationTimestamp"):
+        assert made["metadata"][name] == before["metadata"][name]
