@@ -104,19 +104,21 @@ def get(  # noqa: PLR0913  the options of the verb
 
 
 @app.command()
-def create(
+def create(  # noqa: PLR0913  the options of the verb
     context: typer.Context,
     files: Files,
     namespace: Namespace = "",
     *,
     skip_existing: Annotated[bool, typer.Option("--skip-exists", help="present is fine")] = False,
+    yes: plan_commands.Yes = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
     """Create objects from files."""
-    mode = Mode(dry_run, diff)
+    mode = Mode(dry_run, diff, plan_commands.whoever_is_there(yes=yes))
     done = write_verbs.create(context.obj, files, namespace, mode=mode, skip_existing=skip_existing)
-    say(done)
+    with plan_commands.refusals():
+        say(done)
 
 
 @app.command()
@@ -145,7 +147,7 @@ def delete(  # noqa: PLR0913  the options of the verb
     namespace: Namespace = "",
     *,
     skip_missing: SkipMissing = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: plan_commands.Yes = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
@@ -175,20 +177,17 @@ def label(  # noqa: PLR0913  the options of the verb
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="KEY alone: remove it")] = False,
+    yes: plan_commands.Yes = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
     """Set (key=value) and remove (key-) labels of one object."""
     changes = [f"{each.removesuffix('-')}-" for each in labels] if remove else labels
-    done = label_verb.label(
-        context.obj,
-        kind,
-        name,
-        changes,
-        namespace=namespace,
-        overwrite=overwrite,
-        mode=Mode(dry_run, diff),
-    )
+    mode = Mode(dry_run, diff, plan_commands.whoever_is_there(yes=yes))
+    with plan_commands.refusals():
+        done = label_verb.label(
+            context.obj, kind, name, changes, namespace=namespace, overwrite=overwrite, mode=mode
+        )
     say([done])
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from felix_py.ctl import conversion, output, write
+from felix_py.ctl import conversion, output, plan_commands, write
 from felix_py.ctl import patch as patch_verb
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.writing import Mode
@@ -41,12 +41,15 @@ def replace(
     files: Files,
     namespace: Namespace = "",
     *,
+    yes: plan_commands.Yes = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
     """Put the objects of files in the place of those that are there."""
-    for line in write.replace(context.obj, files, namespace, mode=Mode(dry_run, diff)):
-        print(line)
+    mode = Mode(dry_run, diff, plan_commands.whoever_is_there(yes=yes))
+    with plan_commands.refusals():
+        for line in write.replace(context.obj, files, namespace, mode=mode):
+            print(line)
 
 
 def patch(  # noqa: PLR0913  the options of the verb
@@ -58,6 +61,7 @@ def patch(  # noqa: PLR0913  the options of the verb
     form: Annotated[patch_verb.Form, typer.Option("-t", "--type")] = patch_verb.Form.STRATEGIC,
     *,
     namespace: Namespace = "",
+    yes: plan_commands.Yes = False,
     dry_run: DryRun = False,
     diff: Diff = False,
 ) -> None:
@@ -66,8 +70,9 @@ def patch(  # noqa: PLR0913  the options of the verb
         raise CommandError("patch: give either -p PATCH or --patch-file FILE")
     if file:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-    mode = Mode(dry_run, diff)
-    print(patch_verb.patch(context.obj, kind, name, text, form, namespace=namespace, mode=mode))
+    mode = Mode(dry_run, diff, plan_commands.whoever_is_there(yes=yes))
+    with plan_commands.refusals():
+        print(patch_verb.patch(context.obj, kind, name, text, form, namespace=namespace, mode=mode))
 
 
 def validate(files: Files, namespace: Namespace = "") -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from felix_py.ctl import rules
-from felix_py.ctl.calc.plan_cluster import PLANNED, Cluster
+from felix_py.ctl.calc.plan_cluster import PLANNED, Changes, Cluster
 from felix_py.ctl.calc.plan_effect import Effect, Weight
 from felix_py.ctl.calc.plan_effects import effects
 from felix_py.ctl.change import Change
@@ -82,10 +82,15 @@ def plan_writes(store: Store, documents: Sequence[Document]) -> Plan:
     wanted = {c.key: _value(c.key, c.after) for c in changes if not c.unchanged}
     if not wanted:
         return Plan(changes, (), (), NOTHING_READ, others)
-    seen = read(store, with_pods=_needs_pods(wanted))
-    after = seen.cluster.changed(wanted)
+    seen, after = _seen(store, wanted)
     _refuse_overlaps(after, [change.key for change in changes if change.before is None])
     return Plan(changes, (), effects(seen.cluster, after), seen, others)
+
+
+def plan_change(store: Store, change: Change) -> Plan:
+    """The plan of one change of a kind that is planned, foreseen already."""
+    seen, after = _seen(store, {change.key: _value(change.key, change.after)})
+    return Plan((change,), (), effects(seen.cluster, after), seen)
 
 
 def plan_deletions(store: Store, wanted: Sequence[tuple[ResourceKey, str]]) -> Plan:
@@ -106,6 +111,12 @@ def fields_changed(change: Change) -> list[str]:
         for name in sorted(was.keys() | now.keys())
         if was.get(name) != now.get(name)
     ]
+
+
+def _seen(store: Store, wanted: Changes) -> tuple[Read, Cluster]:
+    """The cluster as it is, and as it would be."""
+    seen = read(store, with_pods=_needs_pods(wanted))
+    return seen, seen.cluster.changed(wanted)
 
 
 def _needs_pods(keys: Iterable[ResourceKey]) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from felix_py.ctl import plan_view
 from felix_py.ctl.calc.plan_cluster import PLANNED
 from felix_py.ctl.change import Change, difference
 from felix_py.ctl.documents import Document
 from felix_py.ctl.errors import CommandError, Conflict
-from felix_py.ctl.plan import Plan, plan_deletions, plan_writes
+from felix_py.ctl.plan import Plan, plan_change, plan_deletions, plan_writes
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.store import ModRevisionIs, Store, Transaction
 
@@ -79,6 +79,26 @@ def apply(
         if _carry_out(store, plan):
             return {each.key: _told(each, show) for each in plan.changes}
     raise Conflict(f"others changed the cluster {MAX_ATTEMPTS} times meanwhile; try again")
+
+
+class Agreement:
+    """Agreeing to changes one by one, as a Writer asks for it; asked again only for other effects."""
+
+    def __init__(self, store: Store, consent: Consent) -> None:
+        self._store = store
+        self._consent = consent
+        self._agreed: dict[ResourceKey, object] = {}
+
+    def __call__(self, change: Change) -> Change:
+        """The change with what it was planned on. Raises NotAgreed."""
+        if change.key.kind not in PLANNED:
+            return change
+        plan = plan_change(self._store, change)
+        if self._agreed.get(change.key) != plan.gist:
+            self._consent.give(plan, "Write this?")
+        self._agreed[change.key] = plan.gist
+        seen = plan.seen.compares(plan.seen.revision, frozenset({change.key.path}))
+        return replace(change, room=(*change.room, *seen))
 
 
 def agree_to_deletion(store: Store, key: ResourceKey, title: str, consent: Consent) -> None:

@@ -16,6 +16,8 @@ from felix_py.ctl.plan import Plan, plan_deletions, plan_writes
 from felix_py.ctl.plan_apply import Consent, NotAgreed
 from felix_py.ctl.writer import check
 
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -50,7 +52,8 @@ def consent(*, yes: bool) -> Consent:
 
 
 def whoever_is_there(*, yes: bool) -> Consent | None:
-    """Who is asked before something is deleted: whoever sits at the terminal; in a script nobody."""
+    """Who is asked before an object is written or deleted by verbs other than apply: whoever sits at the
+    terminal; in a script nobody."""
     return consent(yes=yes) if sys.stdin.isatty() and not yes else None
 
 

@@ -33,12 +33,19 @@ class Writer:
     """create, apply, replace, delete and label against one store.
 
     show: is given the lines that differ, once for each change; dry_run: nothing is written.
+    agree: is given each change before it is written; answers it with what else is to be compared.
     """
 
     def __init__(
-        self, store: Store, *, dry_run: bool = False, show: Callable[[str], None] | None = None
+        self,
+        store: Store,
+        *,
+        dry_run: bool = False,
+        show: Callable[[str], None] | None = None,
+        agree: Callable[[Change], Change] | None = None,
     ) -> None:
         self._store = store
+        self._agree = agree
         self._dry_run = dry_run
         self._show = show
 
@@ -110,6 +117,7 @@ class Writer:
             if self._dry_run:
                 self._tell(change)
                 return f"{change.title} would be {change.done}"
+            change = change if self._agree is None else self._agree(change)
             if self._store.transact(Transaction(change.compares, (change.write,))).succeeded:
                 self._tell(change)
                 return f"{change.title} {change.done}"

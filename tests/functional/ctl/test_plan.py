@@ -36,6 +36,7 @@ NODES = [
 ]
 RACK_A = f"{POOL}  nodeSelector: rack == 'a'\n"
 IPIP = f"{POOL}  ipipMode: Always\n"
+PATCH = "{metadata: {labels: {rack: d}}}"
 ANSWER_SECONDS = 60
 
 
@@ -136,3 +137,20 @@ def test_somebody_at_a_terminal_is_asked_before_a_pool_is_deleted_and_a_script_i
     assert "Delete this?" in told
     assert pool_of(etcd)["cidr"] == "10.244.0.0/16"
     assert felixctl("delete", "pool", "main") == "IPPool(main) deleted\n"
+
+
+def test_a_label_that_takes_a_node_its_pool_is_asked_about_at_a_terminal(
+    felixctl: Felixctl, etcd: EtcdServer
+) -> None:
+    felixctl("patch", "pool", "main", "-p", "{spec: {nodeSelector: \"rack == 'a'\"}}")
+    label = ("label", "node", "a1", "rack=c", "--overwrite")
+    status, told = at_a_terminal(felixctl, "n", *label)
+    assert status == 2
+    assert "nodes are left without an IPv4 pool" in told
+    assert "Write this?" in told
+    status, told = at_a_terminal(felixctl, "y", *label)
+    assert status == 0, told
+    status, told = at_a_terminal(felixctl, "", "patch", "node", "a1", "--yes", "-p", PATCH)
+    assert status == 0, told
+    key = f"{RESOURCES}nodes/a1"
+    assert json.loads(etcd.dump(key)[key])["metadata"]["labels"]["rack"] == "d"
