@@ -110,10 +110,10 @@ def _look(store: Store) -> tuple[Snapshot, int]:
 def _read(store: Store) -> tuple[Snapshot, int]:
     gathered, revision = _Gathered(), 0
     for prefix in PREFIXES:
-        listing = store.list(prefix, revision=revision)
-        revision = listing.revision
-        for item in listing.items:
-            gathered.take(item)
+        for page in store.pages(prefix, revision=revision):
+            revision = page.revision
+            for item in page.items:
+                gathered.take(item)
     return gathered.snapshot(), revision
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -58,18 +58,33 @@ class EtcdStore:
         self, prefix: str, *, revision: int = 0, keys_only: bool = False, limit: int = 0
     ) -> Listing:
         """All keys of a prefix at one revision. Raises RevisionCompacted, StoreWentBack."""
-        start, end = etcd_messages.prefix_start(prefix), etcd_messages.prefix_end(prefix)
         items: list[KeyValue] = []
+        for page in self._pages(prefix, revision, limit, keys_only=keys_only):
+            items.extend(page.items)
+        return Listing(tuple(items), page.revision, page.cluster_id)
+
+    def pages(self, prefix: str, *, revision: int = 0) -> Iterator[Listing]:
+        """The same, a page at a time."""
+        return self._pages(prefix, revision, 0, keys_only=False)
+
+    def _pages(
+        self, prefix: str, revision: int, limit: int, *, keys_only: bool
+    ) -> Iterator[Listing]:
+        """At least one page; all of one revision."""
+        start, end = etcd_messages.prefix_start(prefix), etcd_messages.prefix_end(prefix)
+        count = 0
         while True:
-            page = min(PAGE_KEYS, limit - len(items)) if limit else PAGE_KEYS
+            most = min(PAGE_KEYS, limit - count) if limit else PAGE_KEYS
             request = rpc.RangeRequest(
-                key=start, range_end=end, limit=page, revision=revision, keys_only=keys_only
+                key=start, range_end=end, limit=most, revision=revision, keys_only=keys_only
             )
             response = self._range(request)
             revision = revision or response.header.revision
-            items.extend(etcd_messages.key_values(response.kvs))
-            if not response.more or not response.kvs or (limit and len(items) >= limit):
-                return Listing(tuple(items), revision, response.header.cluster_id)
+            count += len(response.kvs)
+            items = tuple(etcd_messages.key_values(response.kvs))
+            yield Listing(items, revision, response.header.cluster_id)
+            if not response.more or not response.kvs or (limit and count >= limit):
+                return
             start = response.kvs[-1].key + b"\0"
 
     def transact(self, transaction: Transaction) -> Outcome:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from felix_py.datastore.errors import (
@@ -29,6 +29,8 @@ from felix_py.datastore.store import (
     Transaction,
 )
 
+PAGE_KEYS = 100
+"""Keys per part of what is read in parts."""
 MAX_REQUEST_BYTES = 1_572_864
 """etcd's --max-request-bytes; a larger write is refused."""
 
@@ -98,6 +100,12 @@ class MemoryStore:
             if keys_only:
                 items = [replace(item, value=b"") for item in items]
             return Listing(tuple(items), at, history.cluster_id)
+
+    def pages(self, prefix: str, *, revision: int = 0) -> Iterator[Listing]:
+        """The same in parts of a few keys."""
+        whole = self.list(prefix, revision=revision)
+        for first in range(0, max(1, len(whole.items)), PAGE_KEYS):
+            yield replace(whole, items=whole.items[first : first + PAGE_KEYS])
 
     def transact(self, transaction: Transaction) -> Outcome:
         """One atomic step; raises StoreAway as the faults say."""

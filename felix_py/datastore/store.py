@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -152,6 +152,13 @@ class Store(Protocol):
         """All keys of a prefix at one revision (0: the newest), read in pages; `limit` stops early.
 
         Raises RevisionCompacted for a revision that is gone.
+        """
+        ...
+
+    def pages(self, prefix: str, *, revision: int = 0) -> Iterator[Listing]:
+        """The same in parts, at least one, for who keeps little of a great many.
+
+        Raises RevisionCompacted in the middle, too: what came before counts for nothing then.
         """
         ...
 

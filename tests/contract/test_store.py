@@ -137,6 +137,21 @@ def test_a_listing_at_an_old_revision_shows_the_old(subject: Subject) -> None:
     assert listing.cluster_id
 
 
+def test_pages_are_of_one_revision_whatever_is_written_between_them(subject: Subject) -> None:
+    keys = [f"/calico/k{number:04d}" for number in range(1_205)]
+    for first in range(0, len(keys), 100):
+        subject.do(*(Put(key, b"v") for key in keys[first : first + 100]))
+    found: list[str] = []
+    revisions: set[int] = set()
+    for page in subject.store.pages("/calico/"):
+        subject.put(f"/calico/later{len(found)}")
+        found += [item.key for item in page.items]
+        revisions.add(page.revision)
+    assert found == keys
+    assert len(revisions) == 1
+    assert [page.items for page in subject.store.pages("/nothing/")] == [()]
+
+
 def test_a_listing_may_be_keys_only_and_limited(subject: Subject) -> None:
     for number in range(5):
         subject.put(f"/calico/{number}", b"value")
