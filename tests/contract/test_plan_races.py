@@ -10,7 +10,8 @@ import pytest
 
 from felix_py.ctl.documents import Document, of_mapping
 from felix_py.ctl.errors import Conflict
-from felix_py.ctl.plan_apply import Consent, NotAgreed, apply
+from felix_py.ctl.plan_apply import Agreement, Consent, NotAgreed, apply
+from felix_py.ctl.writer import Writer
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.keys import RESOURCES
 from felix_py.datastore.memory_store import MemoryStore
@@ -107,6 +108,27 @@ def test_whoever_agreed_is_asked_again_when_other_things_would_happen(store: Sto
     apply(others, [wanted("main", SHUT)], Consent(ask=answer))
     assert len(asked) == 2
     assert is_shut(store)
+
+
+def test_a_single_change_that_was_agreed_to_is_asked_again_for_other_effects(store: Store) -> None:
+    asked: list[str] = []
+
+    def answer(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    others = racing(store, node("a2", "10.0.1.2/24"), node("a2", "10.0.1.9/24"))
+    writer = Writer(others, agree=Agreement(others, Consent(ask=answer)))
+    assert writer.apply(wanted("main", SHUT)) == "IPPool(main) changed"
+    assert asked == ["Write this?", "Write this?"], "an address of a2 alters no effect"
+    assert is_shut(store)
+
+
+def test_a_single_change_that_nobody_agrees_to_is_not_written(store: Store) -> None:
+    writer = Writer(store, agree=Agreement(store, Consent(ask=lambda _: False)))
+    with pytest.raises(NotAgreed):
+        writer.apply(wanted("main", SHUT))
+    assert not is_shut(store)
 
 
 def test_a_loss_that_appears_meanwhile_stops_a_script(store: Store) -> None:
