@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+CACHES = (".cache/felix-py", ".cache/go-build", ".cache/pip", "go")
+"""What is kept between runs below the home directory: lost each time, it would be built each time."""
 ASIDE = "/run/felix-py-aside"
 """Where `main` keeps hold of what it shows, inside its own mount namespace."""
 
@@ -22,6 +24,14 @@ def needed() -> list[Path]:
     source = Path(__file__).resolve().parents[2]
     wanted = [Path(os.path.realpath(sys.base_prefix)), Path(sys.prefix).absolute(), source]
     return [one for one in wanted if not any(one != o and one.is_relative_to(o) for o in wanted)]
+
+
+def caches() -> list[Path]:
+    """The home directory's caches; they are there afterwards."""
+    found = [Path.home() / name for name in CACHES]
+    for path in found:
+        path.mkdir(parents=True, exist_ok=True)
+    return found
 
 
 def shut_above(path: Path) -> Path | None:
@@ -51,9 +61,9 @@ def opening(paths: Iterable[Path], aside: str) -> list[str]:
 
 def main(argv: Sequence[str]) -> None:
     """Become the command, where need be in a mount namespace in which others reach what is needed."""
-    lines = opening(needed(), ASIDE) if os.geteuid() == 0 else []
-    if not lines:
+    if os.geteuid() != 0 or not opening(needed(), ASIDE):
         os.execvp(argv[0], list(argv))  # noqa: S606  the caller's own command
+    lines = opening([*needed(), *caches()], ASIDE)
     here = shlex.quote(str(Path.cwd()))
     script = "\n".join(
         [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from felix_py.lab import reach
 
 pytestmark = pytest.mark.root
 
+CHECKOUT = Path(__file__).parents[3]
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
@@ -58,3 +61,27 @@ def test_a_file_behind_a_shut_directory_is_read_and_the_directory_stays_shut(
 
 def test_an_open_path_needs_nothing(tmp_path: Path) -> None:
     assert reach.opening([Path("/usr/bin")], str(tmp_path)) == []
+
+
+def test_what_is_kept_below_a_shut_home_directory_is_still_there_afterwards(
+    tmp_path: Path,
+) -> None:
+    """A process of ours becomes another one in its own mount namespace; both write below its home."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    program = (
+        "import sys; from pathlib import Path; from felix_py.lab import reach\n"
+        f"reach.needed = lambda: [Path({str(home)!r}) / 'checkout']\n"
+        "reach.main(sys.argv[1:])"
+    )
+    (home / "checkout").mkdir()
+    write = f"echo kept > {home}/.cache/felix-py/built; echo lost > {home}/lost"
+    subprocess.run(
+        [sys.executable, "-c", program, "sh", "-c", write],
+        check=True,
+        timeout=60,
+        cwd="/",
+        env={**os.environ, "HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
+    )
+    assert (home / ".cache/felix-py/built").read_text() == "kept\n"
+    assert not (home / "lost").exists()
