@@ -15,13 +15,14 @@ from bgp.model import IPAddress, Peering
 from felix_py.ctl.calc.plan_cluster import Cluster, Seat
 from felix_py.ctl.calc.plan_effect import Weight
 from felix_py.ctl.calc.plan_mesh import Pair, Tally, pair_of
-from felix_py.ctl.calc.plan_pools import PoolIndex
+from felix_py.ctl.calc.plan_pools import PoolIndex, Serving
 from felix_py.ctl.calc.plan_sessions import sessions
 from felix_py.ctl.calc.plan_ways import _settled, ways
 from felix_py.datastore.calc.pools import pool_for
 from felix_py.datastore.calc.reachability import Way, reach
 from felix_py.datastore.model import (
     AsNumber,
+    AssignmentMode,
     BGPConfiguration,
     BGPPeer,
     EncapMode,
@@ -29,7 +30,11 @@ from felix_py.datastore.model import (
     Metadata,
     Node,
     NodeName,
+    PoolName,
+    PoolUse,
 )
+from ipam.errors import NoQualifiedPool
+from ipam.pool import Ask, qualifying
 from tests.support.bgp_cluster import bgp_peer, node, pool
 
 NUMBERS = st.integers(1, 6)
@@ -175,3 +180,45 @@ def test_the_index_of_pools_finds_what_looking_at_all_of_them_finds(texts: list[
     index = PoolIndex(found)
     for text in ("10.1.1.7", "10.1.2.0/26", "10.2.0.1", "11.0.0.1", "9.0.0.1", "fd00::1", "fd01::"):
         assert index.holding(ip_network(text)) == pool_for(ip_network(text), found)
+
+
+NAMESPACES = {"shop": {"tier": "shop"}, "default": {"tier": "x"}}
+
+
+@st.composite
+def offers(draw: st.DrawFn) -> dict[PoolName, IPPool]:
+    """Pools that give out addresses in all ways."""
+    found = {}
+    for name, cidr in (("one", "10.1.0.0/16"), ("two", "10.2.0.0/16"), ("six", "fd00:10::/64")):
+        uses = draw(st.sets(st.sampled_from(PoolUse)))
+        made = pool(
+            name,
+            cidr,
+            disabled=draw(st.booleans()),
+            allocatable=draw(st.sampled_from([True, True, False])),
+            node_selector=draw(st.sampled_from(["all()", "rack == 'a'", "rack == 'z'", "("])),
+            namespace_selector=draw(st.sampled_from(["", "", "tier == 'shop'", "("])),
+            allowed_uses=frozenset(uses | {draw(st.sampled_from(PoolUse))}),
+            assignment_mode=draw(st.sampled_from(AssignmentMode)),
+        )
+        found[made.name] = made
+    return found
+
+
+@settings(max_examples=100)
+@given(nodes(), offers())
+def test_pools_serve_a_pod_as_assignment_would_choose_them(
+    known: dict[NodeName, Node], given_out: dict[PoolName, IPPool]
+) -> None:
+    serving = Serving(Cluster(nodes=known, pools=given_out, namespaces=NAMESPACES))
+    for name, each in known.items():
+        for version in (4, 6):
+            for namespace, labels in NAMESPACES.items():
+                ask = Ask(version, each, namespace_labels=labels)
+                try:
+                    chosen = frozenset(p.name for p in qualifying(given_out.values(), ask))
+                except NoQualifiedPool:
+                    chosen = frozenset()
+                assert serving.pools(name, version, namespace) == chosen
+                served = serving.served(name, version, frozenset(NAMESPACES))
+                assert (namespace in served) == bool(chosen)
