@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-import secrets
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from felix_py.lab import cni_runtime, pods
-from felix_py.lab.home import Home
-from felix_py.lab.machine import Machine, layer
-from tests.e2e import truth
+from felix_py.lab.machine import Machine
 from tests.support.lab import Lab, eventually
-from tests.support.pinger import Count, Pinger
+from tests.support.lost_store import DAEMONS, NODES, TRY_AGAIN, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
-NODES = ("node-a1", "node-a2", "node-b1", "node-b2")
-DAEMONS = ("felix", "bgp", "cni")
-TRY_AGAIN = 11
-NOTICE_SECONDS = 10.0
-GO_ON_SECONDS = 4.0
-"""Daemons look once a second; the BGP agent gives the others two more after an accept."""
+GO_ON_SECONDS = 20.0
+"""Daemons look once a second, the BGP agent gives the others two more; a busy host is slower."""
 SETTLE_SECONDS = 20.0
 WRITES_OF_OTHERS = 60
+CHURN = 250
+"""Attachments that come and go on each node between the snapshot and its restore: a thousand in all."""
 CLUSTER_KEY = "/calico/resources/v3/projectcalico.org/clusterinformations/default"
 
 
@@ -54,228 +46,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Cluster:
     return Cluster(lab)
-
-
-class Cluster:
-    """The lab's etcd as an operator with a snapshot has it, and everybody's view of the addresses."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.home = Home(lab.name, lab.directory)
-        self.names = lab.status()
-        self.disk = self.home.disk("etcd")
-        endpoint = self.names["etcd"]["endpoint"]
-        enter = ["nsenter", f"--net=/run/netns/{self.names['etcd']['netns']}", "--", "env"]
-        self.etcdctl = [*enter, "ETCDCTL_API=3", "etcdctl", "--endpoints", endpoint]
-
-    # etcd
-
-    def ctl(self, *arguments: str, stdin: str = "") -> str:
-        return subprocess.run(
-            [*self.etcdctl, *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            input=stdin,
-        ).stdout
-
-    def snapshot(self) -> Path:
-        file = self.disk / f"snapshot-{secrets.token_hex(3)}"
-        self.ctl("snapshot", "save", str(file))
-        return file
-
-    def restored(self, snapshot: Path) -> Path:
-        """A fresh data directory made from a snapshot."""
-        fresh = self.disk / f"restored-{secrets.token_hex(3)}"
-        peers = "http://127.0.0.1:2380"
-        subprocess.run(
-            [
-                *("env", "ETCDCTL_API=3", "etcdctl", "snapshot", "restore", str(snapshot)),
-                *("--name", "lab", "--initial-cluster", f"lab={peers}"),
-                *("--initial-advertise-peer-urls", peers, "--data-dir", str(fresh)),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=30,
-        )
-        return fresh
-
-    def swap(self, fresh: Path | None) -> Path:
-        """Stop etcd, put another data directory (None: none) in place of its own, start it; the old one."""
-        self.lab.felix_lab("fail", "process", "etcd", "etcd", "--hold")
-        aside = self.disk / f"aside-{secrets.token_hex(3)}"
-        (self.disk / "data").rename(aside)
-        if fresh is not None:
-            fresh.rename(self.disk / "data")
-        self.lab.felix_lab("heal")
-        assert eventually(self._answers, 15)
-        return aside
-
-    def _answers(self) -> bool:
-        asked = [*self.etcdctl, "endpoint", "health"]
-        return subprocess.run(asked, check=False, capture_output=True, timeout=30).returncode == 0
-
-    def revision(self) -> int:
-        """Every write of anybody raises it."""
-        answer = json.loads(self.ctl("get", "/nothing", "-w", "json"))
-        return int(answer["header"]["revision"])
-
-    # daemons
-
-    def said(self, node: str) -> dict[str, Any]:
-        command = ["exec", node, "--", "felixctl", "status", "-o", "json"]
-        told: dict[str, Any] = json.loads(self.lab.felix_lab(*command, check=False).stdout)
-        return told
-
-    def states(self) -> dict[tuple[str, str], str]:
-        """(node, daemon) -> its state, straight from the status files."""
-        found = {}
-        for node in self.names["nodes"]:
-            for daemon in DAEMONS:
-                file = Path(node["runDir"], "status", f"{daemon}.json")
-                store = json.loads(file.read_text())["store"]
-                state = "frozen" if store["frozen"] else "ok"
-                found[node["name"], daemon] = state if store["connected"] else "away"
-        return found
-
-    def answers(self, node: str, daemon: str) -> bool:
-        """Whether a daemon that was started again says that it holds still."""
-        told = self.said(node)["daemons"][daemon]
-        return bool(told["state"] == "frozen") and told["status"]["pid"] in self.lab.pids(
-            node, daemon
-        )
-
-    def all_are(self, state: str) -> bool:
-        return set(self.states().values()) == {state}
-
-    def but(self, state: str) -> dict[tuple[str, str], str]:
-        """Those that are not in this state."""
-        return {who: found for who, found in self.states().items() if found != state}
-
-    def wait_frozen(self, why: str) -> None:
-        """Everybody holds still and says why."""
-        assert eventually(lambda: self.all_are("frozen"), NOTICE_SECONDS), self.but("frozen")
-        for node in NODES:
-            told = self.said(node)["daemons"]
-            for daemon in DAEMONS:
-                assert told[daemon]["state"] == "frozen", (node, daemon)
-                assert why in told[daemon]["status"]["store"]["frozen"], (
-                    node,
-                    daemon,
-                    told[daemon],
-                )
-
-    def felixctl(self, node: str, *arguments: str) -> str:
-        return self.lab.exec(node, "felixctl", *arguments)
-
-    # pods
-
-    def add(self, *nodes: str) -> list[pods.Pod]:
-        made = []
-        for node in nodes:
-            made.append(pods.add(self.home, node, f"wb-{secrets.token_hex(3)}"))
-            assert self.doubles() == []
-        return made
-
-    def delete(self, *gone: pods.Pod) -> None:
-        for pod in gone:
-            pods.delete(self.home, pod.name)
-
-    def inside(self) -> dict[str, str]:
-        """Pod -> the address that it really has."""
-        found = {}
-        for pod in pods.every(self.home):
-            [link] = truth.run_json(
-                "ip", "-n", pod.netns, "-j", "-4", "addr", "show", "dev", "eth0"
-            )
-            [found[pod.name]] = [info["local"] for info in link["addr_info"]]
-        return found
-
-    def doubles(self) -> list[str]:
-        """Addresses that two pods have, or that etcd gives out twice or to another container."""
-        inside = self.inside()
-        wrong = [a for a, count in Counter(inside.values()).items() if count > 1]
-        etcd = truth.read_etcd(self.etcdctl)
-        owners = dict(etcd.allocations)
-        wrong += [a for a, n in Counter(a for a, _ in etcd.allocations).items() if n > 1]
-        for pod in pods.every(self.home):
-            handle = owners.get(inside[pod.name], pod.container_id)
-            if not handle.endswith(pod.container_id):
-                wrong.append(f"{pod.name} has {inside[pod.name]}, which etcd gives to {handle}")
-        return wrong
-
-    def disagreements(self) -> list[str]:
-        """Etcd, kernels and pods compared."""
-        nodes = {node["name"]: node["netns"] for node in self.names["nodes"]}
-        living = [
-            truth.Pod(pod.name, self.home.netns(pod.node), pod.netns, pod.container_id)
-            for pod in pods.every(self.home)
-        ]
-        return truth.disagreements(self.etcdctl, nodes, living)
-
-    def agree(self) -> bool:
-        return not self.disagreements()
-
-    def pod_links(self) -> set[tuple[str, int, str]]:
-        found = set()
-        for node in self.names["nodes"]:
-            for link in truth.run_json("ip", "-n", node["netns"], "-j", "link"):
-                if link["ifname"].startswith("cali"):
-                    found.add((node["name"], link["ifindex"], link["ifname"]))
-        return found
-
-    def pod_routes(self) -> set[tuple[str, str, str]]:
-        return {
-            (node["name"], route["dst"], route["dev"])
-            for node in self.names["nodes"]
-            for route in truth.run_json("ip", "-n", node["netns"], "-j", "route")
-            if route.get("dev", "").startswith("cali")
-        }
-
-    def refused_add(self, node: str) -> int:
-        """The code of one ADD in a namespace of its own; DEL, as a runtime does, after it."""
-        netns = f"{self.home.name}-refused"
-        subprocess.run(["ip", "netns", "add", netns], check=True)
-        try:
-            machine = Machine(self.home, node)
-            network = cni_runtime.conflist(self.home, node)
-            conf = {**network["plugins"][0], "name": network["name"]}
-            conf["cniVersion"] = network["cniVersion"]
-            container = secrets.token_hex(32)
-            args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=lab;K8S_POD_NAME=refused-{node}"
-            call = cni_runtime.Attachment(container, f"/run/netns/{netns}", args=args)
-            with pytest.raises(cni_runtime.CniFailed) as refused:
-                cni_runtime.execute(machine, "ADD", call, conf)
-            return refused.value.code
-        finally:
-            subprocess.run(["ip", "netns", "del", netns], check=True)
-
-    def pending_dels(self, node: str) -> list[Path]:
-        directory = layer(self.home.disk(node), "/var/lib") / "felix-py" / "pending-del"
-        return list(directory.glob("*.json"))
-
-    # pings
-
-    @contextmanager
-    def nothing_lost(self, *more: pods.Pod) -> Iterator[None]:
-        """No ping of any stream is lost meanwhile: across the racks both ways, to both outsides, and
-        the same for the given pods."""
-        by_node = {pod.node: pod for pod in reversed(pods.every(self.home)) if pod not in more}
-        a1, a2, b1, b2 = (by_node[node] for node in NODES)
-        pairs = [(a1, b1), (b1, a1), (a2, b2), (b2, a2)]
-        pairs += [pair for pod in more for pair in ((pod, b2), (a2, pod))]
-        streams = [(one.netns, other.address) for one, other in pairs if one != other]
-        streams += [(p.netns, tor["outside"]) for p in (a1, b1) for tor in self.names["tors"]]
-        with ExitStack() as stack:
-            pingers = [stack.enter_context(Pinger(*each)) for each in streams]
-            time.sleep(1.0)
-            yield
-            time.sleep(1.0)
-            counts: list[Count] = [pinger.stop() for pinger in pingers]
-        lost = [str(count) for count in counts if count.missing or count.duplicates]
-        assert not lost, "\n".join(lost)
-        assert all(count.sent > 100 for count in counts)
 
 
 @pytest.mark.timeout(400)
@@ -335,6 +105,7 @@ def restarted(cluster: Cluster, kind: str, before: list[int]) -> bool:
 def test_a_restore_agrees_with_what_lives_and_gives_no_address_twice(cluster: Cluster) -> None:
     gone = cluster.add("node-a2", "node-b2")
     snapshot = cluster.snapshot()
+    cluster.churn(CHURN)
     after = cluster.add("node-a1", "node-a1", "node-a1", "node-b1")
     cluster.delete(*gone)
     assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
@@ -344,13 +115,14 @@ def test_a_restore_agrees_with_what_lives_and_gives_no_address_twice(cluster: Cl
         links, routes, inside = cluster.pod_links(), cluster.pod_routes(), cluster.inside()
         assert after[0].address in check(cluster, "node-a1", "unregistered pod")
         assert cluster.disagreements(), "the snapshot knows pods that are gone"
-        said = cluster.felixctl("node-b2", "ipam", "recover", "--yes")
-        assert "2 endpoints and" in said
-        assert "CONFLICT" not in said
-        assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
-        made = cluster.add(
-            "node-a1", "node-b1", *(["node-a1", "node-a2", "node-b1", "node-b2"] * 3)
-        )
+        with cluster.starting(3) as made:
+            said = cluster.felixctl("node-b2", "ipam", "recover", "--yes")
+            assert "2 endpoints and" in said
+            assert "CONFLICT" not in said
+            assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
+        assert len(made) == 3 * len(NODES)
+        made += cluster.add("node-a1", "node-b1")
+        assert cluster.doubles() == []
         assert not {pod.address for pod in made} & set(inside.values())
         assert cluster.pod_links() >= links
         assert cluster.pod_routes() >= routes
