@@ -82,6 +82,8 @@ class Allocator:
         self._trust = Trust(self._view, clock)
         self._upkeep = Upkeep(self._view, self._reader, self._commit, clock, devices)
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
+        self._told_of: object = None
+        self._names: list[str] = []
         self._status = self._document()
 
     def assign(self, request: AssignRequest, timeout_seconds: float) -> Lease:
@@ -129,7 +131,7 @@ class Allocator:
             "node": self._view.node,
             "mayAct": state.may_act,
             "frozen": state.frozen,
-            "blocks": [str(key.cidr) for key, _ in self._view.affinities],
+            "blocks": self._block_names(),
             "waiting": len(self._waiting),
             "unsettled": len(self._commit.unsettled),
             "unregistered": sorted(self._census.refused.values()),
@@ -137,6 +139,12 @@ class Allocator:
             "noTunnelAddress": sorted(self._upkeep.problems.values()),
             **self._counts,
         }
+
+    def _block_names(self) -> list[str]:
+        if self._told_of is not self._view.affinities:
+            self._told_of = self._view.affinities
+            self._names = [str(key.cidr) for key, _ in self._told_of]
+        return self._names
 
     def _ask(
         self, request: AssignRequest | ReleaseRequest, timeout_seconds: float

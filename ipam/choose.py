@@ -7,7 +7,7 @@ Reference: Calico v3.32.1 `libcalico-go/lib/ipam/ipam.go` (autoAssign, findUsabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -26,6 +26,7 @@ from felix_py.datastore.model import (
     PoolName,
 )
 from ipam import block as blocks
+from ipam import own
 from ipam import pool as pools_
 from ipam.draft import Draft, MissingFacts, Unreadable
 from ipam.errors import BlockLimitReached, PoolExhausted
@@ -84,13 +85,9 @@ class Chooser:
         """
         self._draft.rely(IPAMConfigKey())
         self._draft.rely_on_reservations()
-        owned = self._own_blocks()
-        self._from_own(owned)
-        if owned and self._missing and not self._view.own_blocks_fresh:
-            raise MissingFacts(own_blocks=True)
-        if self._missing and not self._found_full_just_now():
-            self._from_claimed(len(owned))
-            self._from_borrowed()
+        self._from_own(self._own_with_room())
+        if self._missing:
+            self._from_elsewhere()
         if self._missing:
             names = ", ".join(f"{pool.name} ({pool.cidr})" for pool in self._wanted.pools)
             raise PoolExhausted(
@@ -100,6 +97,14 @@ class Chooser:
                 self._pool_names,
             )
         return self._taken
+
+    def _from_elsewhere(self) -> None:
+        owned = self._own_blocks()
+        if owned and not self._view.own_blocks_fresh:
+            raise MissingFacts(own_blocks=True)
+        if not self._found_full_just_now():
+            self._from_claimed(len(owned))
+            self._from_borrowed()
 
     @property
     def _missing(self) -> int:
@@ -125,7 +130,13 @@ class Chooser:
             key=lambda cidr: AffinityKey(self._view.node, cidr).path,
         )
 
-    def _from_own(self, owned: Sequence[IPNetwork]) -> None:
+    def _own_with_room(self) -> Iterable[IPNetwork]:
+        """The same without those that are full; one that this batch changes may have room now."""
+        found = own.with_room(self._view, self._wanted.pools)
+        changed = self._draft.planned_blocks
+        return found if all(cidr in found for cidr in changed) else self._own_blocks()
+
+    def _from_own(self, owned: Iterable[IPNetwork]) -> None:
         for cidr in owned:
             if not self._missing:
                 return

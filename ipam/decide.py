@@ -21,6 +21,7 @@ from felix_py.datastore.model import (
     Node,
 )
 from ipam import block as blocks
+from ipam import own
 from ipam import pool as pools_
 from ipam.choose import Chooser, Moment, Wanted, claim
 from ipam.draft import Draft, MissingFacts, Unreadable
@@ -87,7 +88,7 @@ def release(draft: Draft, request: ReleaseRequest) -> Released:
     touched: set[IPNetwork] = set()
     unreadable = False
     named = draft.handle(request.handle_id).blocks
-    for cidr in dict.fromkeys([*named, *draft.own_blocks()]):
+    for cidr in dict.fromkeys([*named, *own.naming(draft.view, request.handle_id)]):
         try:
             block = _looked_at(draft, cidr, named)
         except Unreadable:
@@ -166,7 +167,7 @@ def held_by(draft: Draft, handle_id: HandleId, *, assume_absent: bool = True) ->
     """The addresses that a handle holds, each with its block as it will be."""
     found: list[Taken] = []
     named = draft.handle(handle_id, assume_absent=assume_absent).blocks
-    for cidr in dict.fromkeys([*named, *draft.own_blocks()]):
+    for cidr in dict.fromkeys([*named, *own.naming(draft.view, handle_id)]):
         try:
             block = _looked_at(draft, cidr, named)
         except Unreadable:

@@ -194,6 +194,16 @@ class Draft:
         value = codec.decode(key, stored.value) if stored else None
         return None if not isinstance(value, WorkloadEndpoint) else value.container_id
 
+    @property
+    def planned_blocks(self) -> set[IPNetwork]:
+        """The blocks that will change."""
+        return {
+            key.cidr
+            for draft in self._chain()
+            for key in draft._planned  # noqa: SLF001
+            if isinstance(key, BlockKey)
+        }
+
     def own_blocks(self, version: int = 0) -> list[IPNetwork]:
         """The blocks that this node holds (of an IP version), those claimed in this draft too."""
         planned: dict[AffinityKey, bool] = {}

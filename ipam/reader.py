@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from felix_py.datastore.keys import BlockKey, Key, block_prefix, parse
 from felix_py.datastore.store import MAX_OPERATIONS, KeyValue, Store
 from ipam.draft import MissingFacts
-from ipam.seen import seen
+from ipam.seen import Seen, seen
 from ipam.view import RESERVATIONS, View
 
 
@@ -37,7 +38,17 @@ class Reader:
             part = wanted[start : start + MAX_OPERATIONS]
             found, revision = self._store.get_many([key.path for key in part])
             for key in part:
-                self._view.learn(key, seen(key, found.get(key.path), revision))
+                self._view.learn(key, self._seen(key, found.get(key.path), revision))
+
+    def _seen(self, key: Key, found: KeyValue | None, revision: int) -> Seen:
+        """What is as it was is not decoded again."""
+        known = self._view.facts.get(key)
+        if known is None or found is None or known.raw != found.value:
+            return seen(key, found, revision)
+        revisions = (found.mod_revision, found.create_revision)
+        if revisions != (known.mod_revision, known.create_revision):
+            return seen(key, found, revision)
+        return replace(known, as_of=revision)
 
     def list_blocks(self, version: int) -> None:
         """All blocks of an IP version at one revision; unreadable ones count as taken."""

@@ -35,6 +35,7 @@ from felix_py.datastore.model import (
     NodeName,
     PoolName,
 )
+from ipam.holdings import Holdings
 from ipam.pool import Leftovers, StartIndex, start_index
 from ipam.seen import ABSENT, UNREADABLE, Seen
 
@@ -80,6 +81,8 @@ class View:
     watching: bool = True
     """False: no syncer fills this view, so nothing that was not read is known to be absent."""
     start_at: StartIndex = start_index
+    holdings: Holdings = field(default_factory=Holdings)
+    """Of all known blocks."""
     in_use: tuple[IPNetwork, ...] = ()
     """Addresses of what lives on this node although the store does not give them to it."""
     _learnt: set[BlockKey | AffinityKey] = field(default_factory=set)
@@ -89,6 +92,7 @@ class View:
     _reservations: tuple[IPNetwork, ...] | None = None
     _affinities: tuple[tuple[AffinityKey, BlockAffinity], ...] | None = None
     _configuration: FelixConfiguration | None = None
+    _all_read: bool = False
 
     def fold(self, changes: Mapping[Key | StoreStateKey, Change | StoreState]) -> bool:
         """Take in what the syncer said; True when anything changed."""
@@ -112,6 +116,7 @@ class View:
         self._changed(key)
         if isinstance(key, BlockKey):
             self._learnt.add(key)
+            self.holdings.note(key.cidr, fact.value if isinstance(fact.value, Block) else None)
         if isinstance(key, HandleKey) or self.is_endpoint(key):
             self._remembered[key] = None
             if len(self._remembered) > MAX_REMEMBERED:
@@ -128,21 +133,28 @@ class View:
             self.facts.pop(key, None)
             self._remembered.pop(key, None)
             self._changed(key)
+            if isinstance(key, BlockKey):
+                self.holdings.note(key.cidr, None)
+                self._all_read = False
 
     def end_round(self) -> None:
         """Forget other nodes' blocks and affinities: they may change before the next round."""
         if self._learnt:
-            mine = {key.cidr for key, _ in self.affinities}
-            self.forget([key for key in self._learnt if self._is_foreign(key, mine)])
+            self.forget([key for key in self._learnt if self._is_foreign(key)])
             self._learnt.clear()
         self.listed.clear()
         self.names.clear()
         self.own_blocks_fresh = False
 
-    def _is_foreign(self, key: BlockKey | AffinityKey, mine: set[IPNetwork]) -> bool:
+    def _is_foreign(self, key: BlockKey | AffinityKey) -> bool:
         if isinstance(key, BlockKey):
-            return key.cidr not in mine
+            return not self.owns(key.cidr)
         return not (self.is_mine(key) and self.facts.get(key, ABSENT).exists)
+
+    def owns(self, cidr: IPNetwork) -> bool:
+        """Whether this node claims the block."""
+        claim = self.facts.get(AffinityKey(self.node, cidr), ABSENT)
+        return isinstance(claim.value, BlockAffinity)
 
     def get(self, key: Key) -> Seen | None:
         """The fact, None when it is not known. Watched keys are always known."""
@@ -236,8 +248,12 @@ class View:
 
     def unread_blocks(self) -> tuple[BlockKey, ...]:
         """Blocks of this node's affinities that nobody has read yet."""
+        if self._all_read:
+            return ()
         keys = (BlockKey(key.cidr) for key, _ in self.affinities)
-        return tuple(key for key in keys if key not in self.facts)
+        unread = tuple(key for key in keys if key not in self.facts)
+        self._all_read = not unread
+        return unread
 
     def _fold_one(self, key: Key, change: Change, *, trusting: bool) -> None:
         known = self.facts.get(key, ABSENT)
@@ -263,10 +279,13 @@ class View:
     def _changed(self, key: Key) -> None:
         if isinstance(key, AffinityKey):
             self._affinities = None
+            self._all_read = False
+            self.holdings.with_room.clear()
             self._learnt |= {key, BlockKey(key.cidr)}
         elif isinstance(key, ResourceKey):
             if key.kind is Kind.IP_POOL:
                 self._pools = None
+                self.holdings.with_room.clear()
             if key.kind is Kind.IP_RESERVATION:
                 self._reservations = None
             if key.kind in {Kind.FELIX_CONFIGURATION, Kind.NODE}:

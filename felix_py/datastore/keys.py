@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 
 from felix_py.datastore.model import HandleId, IPNetwork, Kind, NodeName
@@ -30,6 +31,9 @@ RECOVERY = f"{OWN}recovery"
 """An operator asks frozen nodes what lives there (cni/recovery.py); the value names the question."""
 RECOVERY_ANSWER = "recovery"
 """Below a node's own keys: its answer."""
+
+MOST_SEGMENTS = 4096
+"""Blocks whose text is remembered: a transaction writes and compares the same few again and again."""
 
 NAMESPACED = frozenset(
     {
@@ -193,6 +197,7 @@ def parse(path: str) -> Key | None:
     return _own(path.removeprefix(OWN_NODES)) if path.startswith(OWN_NODES) else None
 
 
+@lru_cache(MOST_SEGMENTS)
 def _block_segment(cidr: IPNetwork) -> str:
     return f"ipv{cidr.version}/block/{cidr.network_address}-{cidr.prefixlen}"
 

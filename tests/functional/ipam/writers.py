@@ -91,9 +91,11 @@ class Writers:
         return sum(p.read_bytes().count(b"\n") for p in self.directory.glob(f"{node}/granted"))
 
     def await_work(self, node: str, most_seconds: float) -> None:
-        """Until the node's present process granted a lease."""
+        """Until the node's present process granted a lease, or died."""
         until = time.monotonic() + most_seconds
         while self.leases(node) <= self.before[node] and time.monotonic() < until:
+            if not self.running[node].is_alive():
+                return
             time.sleep(0.02)
 
     def kill(self, node: str) -> bool:
@@ -147,6 +149,8 @@ def rage(storm: Storm, writers: Writers, disturb: Callable[[], None]) -> None:
     for node in storm.nodes:
         if node not in writers.running:
             writers.start(node, mortal(storm.task, dice))
+    for node in storm.nodes[:4]:
+        writers.await_work(node, most_seconds=30)  # a slow machine is slow to start them
     began = time.monotonic()
     killed, disturbed, already = 0, False, writers.leases()
     while time.monotonic() - began < storm.seconds:
