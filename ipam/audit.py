@@ -74,7 +74,7 @@ class Audit:
 
 def audit(
     store: Store,
-    wait: Callable[[float], None] = time.sleep,
+    wait: Callable[[float], object] = time.sleep,
     between_seconds: float = BETWEEN_LOOKS_SECONDS,
 ) -> Audit:
     """Look twice and report. Raises StoreAway, GaveUp."""

@@ -121,7 +121,7 @@ class Auditor:
     def _lead(self, note: KeyValue | None, looks: int) -> None:
         if looks == 1:
             self._since, self._mended = {}, 0
-        found = audit(self._store, lambda seconds: void(self._wait(seconds)))
+        found = audit(self._store, self._wait)
         now = self._clock.now()
         self._since = {each: self._since.get(each, now) for each in found.findings}
         old = [each for each in found.findings if now - self._since[each] >= self._quarantine]
@@ -186,7 +186,3 @@ class Auditor:
         outcome = self._store.transact(put)
         if outcome.succeeded:
             self._seen, self._unchanged = outcome.revision, 0
-
-
-def void(_: object) -> None:
-    """For a value that nobody wants."""
