@@ -88,10 +88,10 @@ class Story:
     def wrong(self) -> list[str]:
         """What etcd has that no model would, in words."""
         world = World()
-        found = [item for prefix in ("/calico/",) for item in self.store.list(prefix).items]
+        found = self.store.list("/calico/").items
         told = world.apply([(item.key, json.loads(item.value)) for item in found])
         told = [text for text in told if "net.forged" not in text]
-        mine = {a for held in (*self.pods.values(), *self.lost.values()) for a in held}
+        mine = self._held()
         if set(world.owner_of) != mine:
             told.append(f"etcd gives out {sorted(world.owner_of)}, pods have {sorted(mine)}")
         shown = {a for _, held in world.endpoints.values() for a in held}
