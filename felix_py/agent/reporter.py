@@ -22,6 +22,7 @@ from felix_py.agent.calc.node_object import (
     AddressWish,
     NodePlan,
     Published,
+    orch_refs,
     plan,
     publish,
 )
@@ -57,9 +58,17 @@ class NodeWish:
 class Reporter:
     """`wish` and `publish` from the loop, `run` in its own thread; the newest of each counts."""
 
-    def __init__(self, store: Store, me: NodeName, board: StatusBoard, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        me: NodeName,
+        board: StatusBoard,
+        clock: Clock,
+        kubernetes_node: str = "",
+    ) -> None:
         self._store = store
         self._key = ResourceKey(Kind.NODE, me)
+        self._kubernetes_node = kubernetes_node
         self._board = board
         self._clock = clock
         self._mailbox: Mailbox[str, NodeWish | Mapping[str, object]] = Mailbox()
@@ -120,10 +129,11 @@ class Reporter:
             return False
         document: dict[str, Any] = {} if stored is None else json.loads(stored.value)
         annotations = (document.get("metadata") or {}).get("annotations") or {}
-        wanted = plan(document.get("spec") or {}, annotations, wish.addresses, wish.holders)
+        spec = document.get("spec") or {}
+        wanted = plan(spec, annotations, wish.addresses, wish.holders)
         wanted = publish(wanted, wish.published)
         self.node_warnings = wanted.warnings
-        raw = self._render(stored, wanted)
+        raw = self._render(stored, wanted, orch_refs(spec, self._kubernetes_node))
         if stored is not None and json.loads(raw) == document:
             return True
         outcome = self._store.transact(
@@ -139,10 +149,17 @@ class Reporter:
             log.info("node written", node=self._key.name, bgp=dict(wanted.bgp))
         return outcome.succeeded
 
-    def _render(self, stored: KeyValue | None, wanted: NodePlan) -> bytes:
+    def _render(
+        self, stored: KeyValue | None, wanted: NodePlan, references: list[object] | None
+    ) -> bytes:
         annotations = {ANNOTATION: wanted.annotation}
+        around = {
+            "addresses": list(wanted.addresses) or None,
+            "orchRefs": references,
+            **wanted.vxlan,
+        }
         if stored is None:
-            spec = {"addresses": list(wanted.addresses), "bgp": wanted.bgp, **wanted.vxlan}
+            spec = {"bgp": wanted.bgp, **around}
             return render_new(
                 self._key,
                 {name: value for name, value in spec.items() if value},
@@ -154,7 +171,7 @@ class Reporter:
         bgp = {name: wanted.bgp.get(name) for name in (*FIELDS.values(), IPIP_FIELD)}
         return rewrite(
             stored.value,
-            spec={"bgp": bgp, "addresses": list(wanted.addresses) or None, **wanted.vxlan},
+            spec={"bgp": bgp, **around},
             annotations=annotations,
         )
 

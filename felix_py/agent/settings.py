@@ -18,6 +18,8 @@ class FelixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
     prefix, cidr=A/L[,..], interface=PATTERN[,..], can-reach=A."""
     ipv6_address: str = node_address.NONE
     """The same for IPv6; Calico's default is none, too."""
+    kubernetes_node: str = ""
+    """This node's name in Kubernetes, for the Node's orchRefs, as CALICO_K8S_NODE_REF; empty: none."""
     metrics_address: str = "127.0.0.1"
     """Where Prometheus metrics are served."""
     metrics_port: int = 0

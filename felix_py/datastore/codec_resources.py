@@ -91,8 +91,14 @@ class _NodeBGP(msgspec.Struct, rename="camel"):
     reflector: str | None = msgspec.field(default=None, name="routeReflectorClusterID")
 
 
+class _OrchRef(msgspec.Struct, rename="camel"):
+    node_name: str | None = None
+    orchestrator: str | None = None
+
+
 class _Node(msgspec.Struct):
     bgp: _NodeBGP | None = None
+    references: list[_OrchRef] | None = msgspec.field(default=None, name="orchRefs")
     vxlan_v4: str | None = msgspec.field(default=None, name="ipv4VXLANTunnelAddr")
     vxlan_v6: str | None = msgspec.field(default=None, name="ipv6VXLANTunnelAddr")
     mac: str | None = msgspec.field(default=None, name="vxlanTunnelMACAddr")
@@ -227,6 +233,10 @@ def decode_node(key: ResourceKey, raw: bytes) -> Node:
         ),
         vxlan_tunnel_mac=fields.mac("spec.vxlanTunnelMACAddr", spec.mac or ""),
         vxlan_tunnel_mac_v6=fields.mac("spec.vxlanTunnelMACAddrV6", spec.mac_v6 or ""),
+        kubernetes_node=next(
+            (each.node_name or "" for each in spec.references or () if each.orchestrator == "k8s"),
+            "",
+        ),
     )
 
 

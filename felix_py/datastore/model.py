@@ -190,6 +190,8 @@ class Node:
     ipv6_vxlan_tunnel_address: IPv6Address | None = None
     vxlan_tunnel_mac: str = ""
     vxlan_tunnel_mac_v6: str = ""
+    kubernetes_node: str = ""
+    """The node of Kubernetes that it stands for (`orchRefs`); empty: none is named."""
 
     @property
     def name(self) -> NodeName:

@@ -9,7 +9,7 @@ from felix_py.datastore.model import NodeName
 from felix_py.kube_api.model import Ref, Resource
 from felix_py.kube_api.port import KubeApi
 from felix_py.kube_controllers.calc.absence import Absences, alarm
-from felix_py.kube_controllers.calc.nodes import mirrored
+from felix_py.kube_controllers.calc.nodes import mirrored, of_kubernetes
 from felix_py.kube_controllers.snapshot import Dirty, Snapshot, pod_of
 from felix_py.runtime.errors import RefusedError, TransientError
 from ipam.admin import remove_node
@@ -33,16 +33,12 @@ class Releases:
         self.nodes: Absences[str] = Absences()
         self.endpoints: Absences[ResourceKey] = Absences()
         self.alarms: tuple[str, ...] = ()
-        self._given_back: set[str] = set()
-        """Agents that run for a while after their node's deletion make its Node again, without our mark."""
 
     def note(self, dirty: Dirty, snapshot: Snapshot, now: float) -> None:
         """What is missing, as far as it may have changed."""
         for name in dirty.nodes:
             stored = snapshot.nodes.get(name)
-            if name in snapshot.kube_nodes:
-                self._given_back.discard(name)
-            ours = stored is not None and (mirrored(stored) or name in self._given_back)
+            ours = stored is not None and of_kubernetes(stored)
             self.nodes.note(name, now, missing=ours and name not in snapshot.kube_nodes)
         for key in dirty.endpoints:
             endpoint = snapshot.endpoints.get(key)
@@ -63,7 +59,7 @@ class Releases:
         lost_nodes = [
             name
             for name in self.nodes
-            if name not in self._given_back and Ref(Resource.NODES, name) not in snapshot.deleted
+            if mirrored(snapshot.nodes[name]) and Ref(Resource.NODES, name) not in snapshot.deleted
         ]
         lost_pods = [
             key
@@ -93,7 +89,6 @@ class Releases:
             return
         try:
             remove_node(self._office, NodeName(name))
-            self._given_back.add(name)
             log.warning("node is gone, what it held was given back", node=name)
         except (RefusedError, TransientError) as error:
             log.warning("a node that is gone keeps what it holds", node=name, reason=str(error))

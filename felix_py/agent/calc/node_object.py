@@ -1,8 +1,8 @@
 """Pure: what of the Node object felix writes, and what it leaves to whoever wrote it before.
 
 Felix owns `spec.bgp.ipv4Address`, `ipv6Address` while it found them itself, the CalicoNodeIP
-entries of `spec.addresses`, the tunnel addresses, and its annotation. AS number, labels and whatever
-else stands there are kept.
+entries of `spec.addresses`, the tunnel addresses, the Kubernetes entry of `spec.orchRefs` where it
+was told one, and its annotation. AS number, labels and whatever else stands there are kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from felix_py.datastore.model import IPAddress, IPInterface, Node, NodeName, Sto
 ANNOTATION = "felix-py.io/address-detection"
 FIELDS = {4: "ipv4Address", 6: "ipv6Address"}
 NODE_IP = "CalicoNodeIP"
+KUBERNETES = "k8s"
+"""The orchestrator of `spec.orchRefs`, as Calico's node writes it (CALICO_K8S_NODE_REF)."""
 IPIP_FIELD = "ipv4IPIPTunnelAddr"
 VXLAN_FIELDS = {
     4: ("ipv4VXLANTunnelAddr", "vxlanTunnelMACAddr"),
@@ -127,6 +129,23 @@ def publish(wanted: NodePlan, published: Published) -> NodePlan:
         vxlan[address_field] = None if address is None else str(address)
         vxlan[mac_field] = mac
     return replace(wanted, bgp=bgp, vxlan=vxlan)
+
+
+def orch_refs(spec: Mapping[str, object], kubernetes_node: str) -> list[object] | None:
+    """`spec.orchRefs` that name this node of Kubernetes; other orchestrators' entries stay.
+
+    Without a name (this daemon was told of no Kubernetes) all stays; None: to be absent.
+    """
+    present = spec.get("orchRefs")
+    entries = present if isinstance(present, list) else []
+    if not kubernetes_node:
+        return entries or None
+    others = [
+        each
+        for each in entries
+        if not isinstance(each, dict) or each.get("orchestrator") != KUBERNETES
+    ]
+    return [*others, {"nodeName": kubernetes_node, "orchestrator": KUBERNETES}]
 
 
 def _settle(

@@ -16,12 +16,20 @@ from felix_py.kube_controllers.snapshot import Snapshot
 from felix_py.kube_controllers.wishes import Replace
 
 MIRRORED = "projectcalico.org/kube-labels"
-"""The annotation; also the mark of Nodes that stand for a node of Kubernetes."""
+"""The annotation."""
 
 
 def mirrored(stored: Stored[Node]) -> bool:
-    """Whether this Node was once a Kubernetes node's."""
+    """Whether its Kubernetes node was listed once since it was made."""
     return MIRRORED in stored.value.meta.annotations
+
+
+def of_kubernetes(stored: Stored[Node]) -> bool:
+    """Whether it stands, or stood, for the node of Kubernetes that has its name.
+
+    An agent that outlives its node's deletion makes the Node anew: then only its orchRefs say so.
+    """
+    return mirrored(stored) or stored.value.kubernetes_node == stored.value.meta.name
 
 
 def labels(name: str, snapshot: Snapshot) -> Replace | None:

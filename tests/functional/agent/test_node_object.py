@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from felix_py.datastore.keys import RESOURCES
 from tests.functional.agent.felix_node import FelixNode
 
 pytestmark = [pytest.mark.root, pytest.mark.etcd]
@@ -31,6 +32,17 @@ def test_the_node_is_created_with_the_detected_address_and_how_it_was_found(
     kept = json.loads(made["metadata"]["annotations"]["felix-py.io/address-detection"])
     assert kept["ipv4"]["found"] == "default route via eth0"
     assert node.status["nodeAddress"]["ipv4"]["address"] == "192.168.50.11/24"
+
+
+def test_the_node_of_kubernetes_is_named_for_whoever_gives_back_what_it_held(
+    node: FelixNode,
+) -> None:
+    node.extra = {"kubernetesNode": "worker-1"}
+    node.start()
+    node.until(lambda: address_of(node), 5)
+    made = node.resource(PATH)
+    assert made is not None
+    assert made["spec"]["orchRefs"] == [{"nodeName": "worker-1", "orchestrator": "k8s"}]
 
 
 def test_labels_as_number_and_unknown_fields_survive(node: FelixNode) -> None:
@@ -59,11 +71,16 @@ def test_ipv6_is_recorded_when_it_is_asked_for(node: FelixNode) -> None:
     assert made["spec"]["bgp"]["ipv6Address"] == "fd50::11/64"
 
 
-def test_another_nodes_address_is_not_taken_and_status_says_so(node: FelixNode) -> None:
+def test_another_nodes_address_is_not_taken_until_that_node_is_gone_and_status_says_so(
+    node: FelixNode,
+) -> None:
     node.put_resource("nodes/worker-2", "Node", {"bgp": {"ipv4Address": "192.168.50.11/24"}})
     node.start()
     node.until(lambda: any("worker-2" in text for text in node.status["warnings"]), 5)
     assert address_of(node) is None
+    node.ctl("del", f"{RESOURCES}nodes/worker-2")
+    node.until(lambda: address_of(node) == "192.168.50.11/24", 5)
+    node.until(lambda: not any("worker-2" in text for text in node.status["warnings"]), 5)
 
 
 def test_the_node_follows_an_address_that_changes(node: FelixNode) -> None:

@@ -10,6 +10,7 @@ from felix_py.agent.calc.node_object import (
     ANNOTATION,
     AddressWish,
     holder_of,
+    orch_refs,
     plan,
     recorded_in,
 )
@@ -96,3 +97,21 @@ def test_a_shared_address_is_found_whatever_its_prefix() -> None:
 def test_an_annotation_that_somebody_broke_counts_as_absent() -> None:
     for text in ("", "[]", '{"ipv4":1}', '{"ipv4":{"address":"x","method":"auto"}}'):
         assert recorded_in({ANNOTATION: text}, 4) is None
+
+
+def test_the_node_of_kubernetes_is_named_as_calicos_node_names_it() -> None:
+    mine = {"nodeName": "worker-1", "orchestrator": "k8s"}
+    other = {"nodeName": "i-77", "orchestrator": "openstack"}
+    assert orch_refs({}, "worker-1") == [mine]
+    assert orch_refs(
+        {"orchRefs": [{"nodeName": "old", "orchestrator": "k8s"}, other]}, "worker-1"
+    ) == [
+        other,
+        mine,
+    ]
+
+
+def test_who_was_told_of_no_kubernetes_leaves_what_stands() -> None:
+    other = {"nodeName": "worker-1", "orchestrator": "k8s"}
+    assert orch_refs({"orchRefs": [other]}, "") == [other]
+    assert orch_refs({}, "") is None

@@ -61,8 +61,8 @@ def test_a_node_object_that_agents_still_at_work_make_again_goes_after_one_more_
     world.clock.advance(GRACE_SECONDS + 1)
     one.turn()
     assert world.stored("nodes/n1") is None
-    world.node("n1")
-    world.node("n2")
+    world.node("n1", kubernetes="n1")
+    world.node("n2", kubernetes="n2")
     one.turn()
     assert world.stored("nodes/n1") is not None
     world.kube_node("n2")
@@ -71,6 +71,29 @@ def test_a_node_object_that_agents_still_at_work_make_again_goes_after_one_more_
     one.turn()
     assert world.stored("nodes/n1") is None
     assert world.stored("nodes/n2") is not None
+
+
+def test_whoever_leads_then_knows_such_nodes_and_takes_many_for_no_half_list(world: World) -> None:
+    world.kube_node("n0")
+    world.node("n0")
+    for name in ("n1", "n2", "n3"):
+        world.node(name, kubernetes=name)
+    two = world.replica("two")
+    two.turn()
+    world.clock.advance(GRACE_SECONDS + 1)
+    two.turn()
+    assert two.published["warnings"] == []
+    assert [n for n in range(4) if world.stored(f"nodes/n{n}")] == [0]
+
+
+def test_a_node_that_names_another_of_kubernetes_is_left_alone(world: World) -> None:
+    world.kube_node("worker-1")
+    world.node("calico-name", kubernetes="worker-1")
+    one = world.replica()
+    one.turn()
+    world.clock.advance(GRACE_SECONDS * 10)
+    one.turn()
+    assert world.stored("nodes/calico-name") is not None
 
 
 def test_a_deleted_node_keeps_everything_while_kubernetes_has_pods_on_it(world: World) -> None:

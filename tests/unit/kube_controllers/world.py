@@ -158,9 +158,10 @@ class World:
             meta["namespace"] = key.namespace
         self.put(key.path, {"kind": "any", "metadata": meta, "spec": spec})
 
-    def node(self, name: str, **metadata: Mapping[str, str]) -> None:
-        """Our Node, as felix writes it."""
-        self.resource(ResourceKey(Kind.NODE, name), {}, **metadata)
+    def node(self, name: str, *, kubernetes: str = "", **metadata: Mapping[str, str]) -> None:
+        """Our Node, as felix writes it where it was told of this node of Kubernetes, or of none."""
+        spec = {"orchRefs": [{"nodeName": kubernetes, "orchestrator": "k8s"}]} if kubernetes else {}
+        self.resource(ResourceKey(Kind.NODE, name), spec, **metadata)
 
     def says(self, node: str, daemon: str, **document: Any) -> None:
         """A daemon's status in etcd."""
