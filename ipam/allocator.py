@@ -166,9 +166,9 @@ class Allocator:
         try:
             if self._census.renewed and self._view.state.may_act:
                 self._begin_anew()
-            settled = self._commit.settle()
-            if settled is not None:
+            if (settled := self._commit.settle()) is not None:
                 self._finish(settled)
+                self._view.end_round()
             reason = self._trust.reason_not_to
             if reason is not None:
                 self._fail_waiting(frozen(reason))

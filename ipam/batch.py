@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from felix_py.datastore.keys import HandleKey
+from felix_py.datastore.keys import BlockKey, HandleKey, Key
+from felix_py.datastore.model import Handle, HandleId
 from felix_py.runtime.errors import FelixPyError
 from ipam.choose import Moment
 from ipam.decide import assign, release
 from ipam.draft import Draft, MissingFacts
 from ipam.errors import BadRequest
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
+from ipam.seen import ABSENT
 from ipam.view import View
 
 MAX_KEYS = 124
@@ -81,12 +83,23 @@ def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
 
 
 def _refuse(batch: Batch[A], view: View, each: A, error: FelixPyError) -> None:
-    """Refuse only on what is known: a handle that was only assumed absent is read first."""
-    key = HandleKey(each.request.handle_id)
-    if isinstance(error, BadRequest) or view.get(key) is not None:
-        batch.refused.append((each, error))
+    """Refuse only on what was read in this round: a handle may be used by several nodes, and what it
+    holds is not refused. No transaction compares what a refusal rests on."""
+    stale = [] if isinstance(error, BadRequest) else _not_fresh(view, each.request.handle_id)
+    if stale:
+        batch.missing.append(MissingFacts(*stale))
     else:
-        batch.missing.append(MissingFacts(key))
+        batch.refused.append((each, error))
+
+
+def _not_fresh(view: View, handle_id: HandleId) -> list[Key]:
+    """The handle, or blocks that it names, if they are only remembered or assumed."""
+    key = HandleKey(handle_id)
+    if key not in view.fresh:
+        return [key]
+    fact = view.get(key) or ABSENT
+    named = fact.value.blocks if isinstance(fact.value, Handle) else {}
+    return [found for cidr in named if (found := BlockKey(cidr)) not in view.fresh]
 
 
 def _decide_one(

@@ -224,9 +224,9 @@ def given(
         holder = Attribute(request.handle_id, dict(request.attributes))
         after = blocks.assign_ordinal(block, ordinal, holder)
     except AddressTaken:
-        if view.own_blocks_fresh or block.host != view.node:
+        if BlockKey(cidr) in view.fresh:
             raise
-        raise MissingFacts(own_blocks=True) from None
+        raise MissingFacts(BlockKey(cidr)) from None
     draft.write_block(after)
     return address, after
 

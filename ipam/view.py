@@ -77,6 +77,8 @@ class View:
     """When these pools were last found to be full outside our own blocks."""
     own_blocks_fresh: bool = False
     """True when own blocks were read again in this round."""
+    fresh: set[Key] = field(default_factory=set)
+    """What we read or wrote ourselves in this round; empty between rounds."""
     reservations_as_of: int = 0
     watching: bool = True
     """False: no syncer fills this view, so nothing that was not read is known to be absent."""
@@ -113,11 +115,13 @@ class View:
     def learn(self, key: Key, fact: Seen) -> None:
         """Note what we read or wrote ourselves."""
         self.facts[key] = fact
+        self.fresh.add(key)
         self._changed(key)
         if isinstance(key, BlockKey):
             self._learnt.add(key)
             self.holdings.note(key.cidr, fact.value if isinstance(fact.value, Block) else None)
-        if isinstance(key, HandleKey) or self.is_endpoint(key):
+        is_endpoint = isinstance(key, ResourceKey) and key.kind is Kind.WORKLOAD_ENDPOINT
+        if is_endpoint or isinstance(key, HandleKey):
             self._remembered[key] = None
             if len(self._remembered) > MAX_REMEMBERED:
                 self.forget(list(self._remembered)[: MAX_REMEMBERED // 2])
@@ -131,6 +135,7 @@ class View:
         """Know nothing of these keys any more; they are read when they are needed."""
         for key in keys:
             self.facts.pop(key, None)
+            self.fresh.discard(key)
             self._remembered.pop(key, None)
             self._changed(key)
             if isinstance(key, BlockKey):
@@ -144,6 +149,7 @@ class View:
             self._learnt.clear()
         self.listed.clear()
         self.names.clear()
+        self.fresh.clear()
         self.own_blocks_fresh = False
 
     def _is_foreign(self, key: BlockKey | AffinityKey) -> bool:
@@ -174,11 +180,6 @@ class View:
         if isinstance(key, ResourceKey):
             return key.kind is not Kind.WORKLOAD_ENDPOINT
         return isinstance(key, IPAMConfigKey) or self.is_mine(key)
-
-    @staticmethod
-    def is_endpoint(key: Key) -> bool:
-        """True for workload endpoints."""
-        return isinstance(key, ResourceKey) and key.kind is Kind.WORKLOAD_ENDPOINT
 
     @property
     def pools(self) -> tuple[IPPool, ...]:
