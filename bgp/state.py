@@ -32,8 +32,6 @@ from felix_py.datastore.keys import (
 )
 from felix_py.datastore.model import (
     AffinityState,
-    BGPConfiguration,
-    BGPPeer,
     Block,
     BlockAffinity,
     IPNetwork,
@@ -44,6 +42,7 @@ from felix_py.datastore.model import (
     PoolName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from felix_py.datastore.territory import Holding, holding_of
 from felix_py.datastore.values import Value
 

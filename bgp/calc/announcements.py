@@ -17,14 +17,13 @@ from felix_py.datastore.calc.pools import pool_for
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
-    BGPConfiguration,
     IPPool,
     NodeName,
     PoolName,
     PoolUse,
-    PrefixAdvertisement,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, PrefixAdvertisement
 from felix_py.kernel.pod_route import host_prefix
 
 NORMAL_PRIORITY = 1024

@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from felix_py.datastore.model import (
-    DEFAULT_AS_NUMBER,
-    AsNumber,
-    BGPConfiguration,
-    Node,
-    NodeName,
-    PrefixAdvertisement,
-)
+from felix_py.datastore.model import DEFAULT_AS_NUMBER, AsNumber, Node, NodeName
+from felix_py.datastore.model_bgp import BGPConfiguration, PrefixAdvertisement
 
 DEFAULT_PORT = 179
 

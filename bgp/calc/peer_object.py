@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bgp.model import Family
-from felix_py.datastore.model import BGPPeer
+from felix_py.datastore.model_bgp import BGPPeer
 
 FAMILIES = "felix-py.io/families"
 """Annotation of a BGPPeer with an address: `ipv4,ipv6` lets its session carry both families. Calico's

@@ -15,7 +15,8 @@ from bgp.calc.configuration import DEFAULT_PORT, as_of, effective
 from bgp.calc.peer_object import FAMILIES, families_of, name_of, not_served
 from bgp.calc.roster import Roster
 from bgp.model import Family, IPAddress, Peering
-from felix_py.datastore.model import BGPConfiguration, BGPPeer, Node, NodeName
+from felix_py.datastore.model import Node, NodeName
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from felix_py.datastore.selectors import SelectorError
 
 DEFAULT_RESTART_SECONDS = 120

@@ -11,15 +11,8 @@ from bgp.calc.configuration import as_of, effective
 from bgp.calc.felix_routes import FelixRoutes
 from bgp.model import IPAddress, IPNetwork
 from felix_py.datastore.calc.reachability import Terms as ReachTerms
-from felix_py.datastore.model import (
-    BGPConfiguration,
-    Block,
-    EncapMode,
-    IPPool,
-    Node,
-    NodeName,
-    PoolName,
-)
+from felix_py.datastore.model import Block, EncapMode, IPPool, Node, NodeName, PoolName
+from felix_py.datastore.model_bgp import BGPConfiguration
 
 MAX_NEXT_HOPS = 16
 """Of one route; of more equal paths those with the smallest next hops are used."""

@@ -23,7 +23,6 @@ from felix_py.datastore.keys import (
 )
 from felix_py.datastore.model import (
     AffinityState,
-    BGPConfiguration,
     Block,
     BlockAffinity,
     IPAddress,
@@ -36,6 +35,7 @@ from felix_py.datastore.model import (
     Stored,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration
 from felix_py.datastore.territory import Holding, holding_of
 from felix_py.datastore.values import Value
 from felix_py.kernel.model import Address, Link

@@ -7,8 +7,6 @@ from typing import Any
 
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
-    BGPConfiguration,
-    BGPPeer,
     ClusterInformation,
     GenericResource,
     IPPool,
@@ -17,6 +15,7 @@ from felix_py.datastore.model import (
     Node,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from felix_py.datastore.values import Value
 
 NARROW: dict[Kind, tuple[str, ...]] = {

@@ -22,10 +22,8 @@ from felix_py.datastore.keys import (
     parse,
 )
 from felix_py.datastore.model import (
-    BGPConfiguration,
     Block,
     BlockAffinity,
-    DaemonStatus,
     Invalid,
     IPAddress,
     IPPool,
@@ -34,6 +32,8 @@ from felix_py.datastore.model import (
     NodeName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration
+from felix_py.datastore.model_own import DaemonStatus
 from felix_py.datastore.store import Store
 from felix_py.datastore.values import Value
 

@@ -25,8 +25,6 @@ from felix_py.datastore.keys import (
 )
 from felix_py.datastore.model import (
     AffinityState,
-    BGPConfiguration,
-    BGPPeer,
     BlockAffinity,
     IPNetwork,
     IPPool,
@@ -37,6 +35,7 @@ from felix_py.datastore.model import (
     Profile,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from felix_py.datastore.store import (
     MAX_OPERATIONS,
     Compare,

@@ -12,7 +12,7 @@ from felix_py.ctl.findings import CONTROLLERS, DAEMONS, mapping, mappings, probl
 from felix_py.datastore.codec import decode
 from felix_py.datastore.errors import StoreAway, StoreRefused
 from felix_py.datastore.keys import OWN_NODES, ControllersKey, StatusKey, parse
-from felix_py.datastore.model import DaemonStatus
+from felix_py.datastore.model_own import DaemonStatus
 from felix_py.runtime import status_file
 
 Documents = Mapping[str, Mapping[str, Any]]

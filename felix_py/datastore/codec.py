@@ -36,13 +36,12 @@ from felix_py.datastore.keys import (
 from felix_py.datastore.model import (
     Block,
     BlockAffinity,
-    DaemonStatus,
     Handle,
     Invalid,
     IPAMConfig,
     Kind,
-    Session,
 )
+from felix_py.datastore.model_own import DaemonStatus, Session
 from felix_py.datastore.territory import Holding
 from felix_py.datastore.values import Value
 

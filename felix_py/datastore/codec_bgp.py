@@ -16,7 +16,8 @@ from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.codec_json import loads
 from felix_py.datastore.codec_resources import Resource, metadata
 from felix_py.datastore.keys import ResourceKey
-from felix_py.datastore.model import BGPConfiguration, BGPPeer, NodeName, PrefixAdvertisement
+from felix_py.datastore.model import NodeName
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer, PrefixAdvertisement
 
 _COMMUNITY = re.compile(r"[0-9]{1,5}:[0-9]{1,5}|[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}", re.ASCII)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from felix_py.datastore.codec import decode, encode
 from felix_py.datastore.errors import LostRace, NotTheWriter, StoreAway, StoreWentBack
 from felix_py.datastore.keys import SessionKey
-from felix_py.datastore.model import NodeName, Session
+from felix_py.datastore.model import NodeName
+from felix_py.datastore.model_own import Session
 from felix_py.datastore.store import (
     Compare,
     KeyValue,

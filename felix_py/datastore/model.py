@@ -200,55 +200,6 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class PrefixAdvertisement:
-    """Communities for announced prefixes inside a range, as values `aa:nn` or `aa:nn:mm`."""
-
-    cidr: IPNetwork
-    communities: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BGPConfiguration:
-    """Cluster-wide (`default`) or per-node (`node.<name>`) BGP settings; None: not set here."""
-
-    meta: Metadata
-    mesh_enabled: bool | None = None
-    as_number: AsNumber | None = None
-    listen_port: int | None = None
-    mesh_max_restart_seconds: int | None = None
-    mesh_password_secret: tuple[str, str] | None = None
-    """(Secret's name, key in it)."""
-    program_cluster_routes: bool | None = None
-    """False: felix writes the kernel's routes to other nodes, BGP only announces."""
-    prefix_advertisements: tuple[PrefixAdvertisement, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BGPPeer:
-    """A peering for some or all nodes: with an address, or with the nodes a selector names."""
-
-    meta: Metadata
-    node: NodeName | None = None
-    node_selector: str = ""
-    peer_ip: IPAddress | None = None
-    peer_port: int | None = None
-    peer_selector: str = ""
-    as_number: AsNumber | None = None
-    local_as_number: AsNumber | None = None
-    keep_original_next_hop: bool = False
-    next_hop_mode: str = "Auto"
-    use_node_ip: bool = True
-    """sourceAddress UseNodeIP; False is None: the kernel chooses."""
-    max_restart_seconds: int | None = None
-    allowed_local_as: int = 0
-    ttl_security: int | None = None
-    """Hop count; None: off, several hops allowed."""
-    password_secret: tuple[str, str] | None = None
-    reachable_by: IPAddress | None = None
-    filters: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class WorkloadEndpoint:
     """A pod's interface. `networks` are /32 or /128."""
 
@@ -341,18 +292,3 @@ class IPAMConfig:
     max_blocks_per_host: int = 0
     """0: DEFAULT_MAX_BLOCKS_PER_HOST applies."""
     kubevirt_persistence: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Our own key: who may write for a node (datastore/fence.py)."""
-
-    machine_id: str
-    nonce: str
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonStatus:
-    """Our own key: what a daemon last said of itself, as a JSON object."""
-
-    document: Mapping[str, object]

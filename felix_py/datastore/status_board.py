@@ -12,7 +12,7 @@ from felix_py.datastore.codec import encode
 from felix_py.datastore.errors import StoreAway, StoreRefused
 from felix_py.datastore.identity import CLUSTER
 from felix_py.datastore.keys import ControllersKey, StatusKey
-from felix_py.datastore.model import DaemonStatus
+from felix_py.datastore.model_own import DaemonStatus
 from felix_py.datastore.store import ModRevisionIs, Put, Store, Transaction
 
 INTERVAL_SECONDS = 5.0

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from felix_py.datastore.felix_configuration import FelixConfiguration
 from felix_py.datastore.model import (
-    BGPConfiguration,
-    BGPPeer,
     Block,
     BlockAffinity,
     ClusterInformation,
-    DaemonStatus,
     GenericResource,
     Handle,
     IPAMConfig,
@@ -17,9 +14,10 @@ from felix_py.datastore.model import (
     IPReservation,
     Node,
     Profile,
-    Session,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
+from felix_py.datastore.model_own import DaemonStatus, Session
 from felix_py.datastore.territory import Holding
 
 Value = (

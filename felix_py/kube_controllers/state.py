@@ -13,14 +13,8 @@ from felix_py.datastore.keys import (
     StatusKey,
     kind_prefix,
 )
-from felix_py.datastore.model import (
-    DaemonStatus,
-    Kind,
-    Node,
-    Profile,
-    Stored,
-    WorkloadEndpoint,
-)
+from felix_py.datastore.model import Kind, Node, Profile, Stored, WorkloadEndpoint
+from felix_py.datastore.model_own import DaemonStatus
 from felix_py.datastore.values import Value
 from felix_py.kube_api.calico_names import account_profile, namespace_profile
 from felix_py.kube_api.model import (

@@ -138,34 +138,7 @@ def _spine_sessions(topology: Topology, tor: str) -> Iterator[Session]:
 def _reflector(topology: Topology) -> Router:
     assert topology.reflector is not None
     own = topology.rack_of(topology.reflector.name)
-    clients: list[Session] = []
-    collectors: list[Session] = []
-    for version in own.versions:
-        local = reflector_address(topology, version).ip
-        clients += [
-            Session(
-                node.name,
-                node_address(topology, node.name, version).ip,
-                local,
-                node.as_number or topology.as_number,
-                "client",
-                (version,),
-            )
-            for rack, node in topology.nodes
-            if version in rack.versions
-        ]
-        collectors += [
-            Session(
-                rack.tor.name,
-                tor_address(rack, version).ip,
-                local,
-                rack.tor.as_number,
-                "collector",
-                (version,),
-            )
-            for rack in topology.racks
-            if version in rack.versions
-        ]
+    sessions = [s for version in own.versions for s in _reflected(topology, version)]
     return Router(
         name=topology.reflector.name,
         kind="bird",
@@ -173,9 +146,25 @@ def _reflector(topology: Topology) -> Router:
         router_id=_router_id(reflector_address(topology).ip),
         forwards=False,
         networks=(),
-        sessions=(*clients, *collectors),
+        sessions=tuple(sorted(sessions, key=lambda session: session.neighbour != "client")),
         versions=own.versions,
     )
+
+
+def _reflected(topology: Topology, version: int) -> Iterator[Session]:
+    """The reflector's sessions of one family: nodes as clients, ToRs as collectors."""
+    local = reflector_address(topology, version).ip
+    for rack, node in topology.nodes:
+        if version in rack.versions:
+            address = node_address(topology, node.name, version).ip
+            as_number = node.as_number or topology.as_number
+            yield Session(node.name, address, local, as_number, "client", (version,))
+    for rack in topology.racks:
+        if version in rack.versions:
+            address = tor_address(rack, version).ip
+            yield Session(
+                rack.tor.name, address, local, rack.tor.as_number, "collector", (version,)
+            )
 
 
 def _router_id(address: IPAddress) -> IPv4Address:

@@ -15,8 +15,6 @@ from felix_py.datastore.model import (
     AffinityState,
     AsNumber,
     Attribute,
-    BGPConfiguration,
-    BGPPeer,
     Block,
     IPPool,
     Kind,
@@ -25,6 +23,7 @@ from felix_py.datastore.model import (
     NodeName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from felix_py.datastore.territory import holding_of
 
 ME = NodeName("node-1")

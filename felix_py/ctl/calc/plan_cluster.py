@@ -12,8 +12,6 @@ from felix_py.datastore.felix_configuration import FelixConfiguration, effective
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
-    BGPConfiguration,
-    BGPPeer,
     IPAddress,
     IPNetwork,
     IPPool,
@@ -23,6 +21,7 @@ from felix_py.datastore.model import (
     PoolName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from felix_py.datastore.territory import Holding
 from felix_py.datastore.values import Value
 from ipam.pool import containing

@@ -14,7 +14,8 @@ from felix_py.ctl.calc.plan_cluster import Cluster, Seat
 from felix_py.ctl.calc.plan_effect import Effect, Weight, effects_of
 from felix_py.ctl.calc.plan_mesh import Mesh, Pair, Tally, mesh_of, pair_of, tally
 from felix_py.datastore.calc.reachability import Backend, address_of
-from felix_py.datastore.model import BGPConfiguration, IPAddress, Metadata, NodeName
+from felix_py.datastore.model import IPAddress, Metadata, NodeName
+from felix_py.datastore.model_bgp import BGPConfiguration
 
 TOPIC = "sessions"
 MAX_PREFIXES = 20_000

@@ -15,7 +15,6 @@ from felix_py.datastore.felix_configuration import FelixConfiguration, effective
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
-    BGPConfiguration,
     Block,
     IPAddress,
     IPNetwork,
@@ -24,6 +23,7 @@ from felix_py.datastore.model import (
     NodeName,
     WorkloadEndpoint,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration
 
 Documents = Mapping[str, Mapping[str, Any]]
 

@@ -14,14 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from felix_py.datastore.felix_configuration import FelixConfiguration
-from felix_py.datastore.model import (
-    BGPConfiguration,
-    EncapMode,
-    IPAddress,
-    IPInterface,
-    IPPool,
-    Node,
-)
+from felix_py.datastore.model import EncapMode, IPAddress, IPInterface, IPPool, Node
+from felix_py.datastore.model_bgp import BGPConfiguration
 
 
 class Backend(Enum):

@@ -9,7 +9,8 @@ from typing import Any
 from bgp.calc.announcements import INTERNAL_LOCAL_PREFERENCE, announced, for_session
 from bgp.model import Family
 from felix_py.datastore.floating import FloatingAddress
-from felix_py.datastore.model import BGPConfiguration, Metadata, PrefixAdvertisement
+from felix_py.datastore.model import Metadata
+from felix_py.datastore.model_bgp import BGPConfiguration, PrefixAdvertisement
 from tests.support.bgp_cluster import block, endpoint, peering, pool, snapshot
 
 POOL = pool("blue", "10.244.0.0/16")

@@ -10,7 +10,8 @@ import pytest
 
 from bgp.calc.peerings import Sessions, sessions, wanted_secrets
 from bgp.model import Family, Peering
-from felix_py.datastore.model import AsNumber, BGPConfiguration, BGPPeer, Metadata, NodeName
+from felix_py.datastore.model import AsNumber, Metadata, NodeName
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from tests.support.bgp_cluster import bgp_peer, node, snapshot
 
 NODES = (

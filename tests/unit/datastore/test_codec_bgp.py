@@ -9,11 +9,8 @@ import pytest
 from felix_py.datastore.keys import (
     ResourceKey,
 )
-from felix_py.datastore.model import (
-    BGPConfiguration,
-    BGPPeer,
-    Kind,
-)
+from felix_py.datastore.model import Kind
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from tests.unit.datastore.codec_keys import CONFIGURATION, PEER, decoded, reason
 
 

@@ -20,14 +20,13 @@ from felix_py.datastore.model import (
     Attribute,
     Block,
     BlockAffinity,
-    DaemonStatus,
     Handle,
     HandleId,
     Invalid,
     IPAMConfig,
     NodeName,
-    Session,
 )
+from felix_py.datastore.model_own import DaemonStatus, Session
 from tests.unit.datastore.codec_keys import AFFINITY, BLOCK, HANDLE
 
 

@@ -18,7 +18,6 @@ from felix_py.datastore.calc.reachability import (
 )
 from felix_py.datastore.felix_configuration import FelixConfiguration
 from felix_py.datastore.model import (
-    BGPConfiguration,
     EncapMode,
     IPAddress,
     IPPool,
@@ -26,6 +25,7 @@ from felix_py.datastore.model import (
     Node,
     NodeName,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration
 
 BGP, FELIX = Terms(), Terms(felix_programs=True)
 NO_BGP, VXLAN_ONLY = Terms(Backend.NONE), Terms(Backend.VXLAN)

@@ -23,8 +23,6 @@ from felix_py.datastore.calc.reachability import Way, reach
 from felix_py.datastore.model import (
     AsNumber,
     AssignmentMode,
-    BGPConfiguration,
-    BGPPeer,
     EncapMode,
     IPPool,
     Metadata,
@@ -33,6 +31,7 @@ from felix_py.datastore.model import (
     PoolName,
     PoolUse,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration, BGPPeer
 from ipam.errors import NoQualifiedPool
 from ipam.pool import Ask, qualifying
 from tests.support.bgp_cluster import bgp_peer, node, pool

@@ -14,13 +14,13 @@ from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
     AffinityState,
     AssignmentMode,
-    BGPConfiguration,
     EncapMode,
     IPPool,
     Kind,
     Metadata,
     NodeName,
 )
+from felix_py.datastore.model_bgp import BGPConfiguration
 from felix_py.datastore.territory import Holding
 from tests.support.bgp_cluster import bgp_peer, endpoint, node, pool
 
