@@ -22,7 +22,7 @@ from felix_py.kernel.pod_route import host_prefix
 from felix_py.kernel.port import Kernel
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.errors import RefusedError
-from ipam.recovery import Claim
+from ipam.recovery_papers import Claim
 from ipam.requests import AssignRequest, EndpointDraft
 
 

@@ -19,14 +19,14 @@ from cni.owner import Owner
 from cni.pending import PendingDels, Settler
 from cni.pods import KnownPods
 from cni.records import Records
-from cni.recovery import Recovery
+from cni.recovery import Here, Recovery
 from cni.server import Server
 from cni.service import Service
 from cni.settings import Settings
 from cni.status import DAEMON, NOT_READ, ObservedMailbox, Reporter
 from cni.tunnel_devices import TunnelDevices
 from cni.veth import PodVeths
-from felix_py.datastore import credentials
+from felix_py.datastore import credentials, roster
 from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
@@ -118,7 +118,16 @@ def assemble(
     records = Records(run_dir)
     living = Living(node, records, kernel, clock)
     devices = TunnelDevices(kernel)
-    allocator = Allocator(store, fence, node, mailbox, clock, living=living, devices=devices)
+    allocator = Allocator(
+        store,
+        fence,
+        node,
+        mailbox,
+        clock,
+        living=living,
+        devices=devices,
+        others=lambda: recovery.others_register,
+    )
     attachments = Attachments(
         node=node,
         addresses=allocator,
@@ -160,7 +169,17 @@ def assemble(
     )
     reporter.concerns.append(auditor)
     supervisor.add("auditor", auditor.run)
-    recovery = Recovery(store, node, living.claims, lambda: mailbox.store_state.frozen is not None)
+    here = Here(
+        node,
+        machine_id,
+        living.claims,
+        service.adding,
+        partial(roster.read, run_dir),
+        lambda: bool(allocator.status()["registered"]),
+    )
+    manual = settings.cni.recovery == "manual"
+    recovery = Recovery(store, here, lambda: mailbox.store_state, clock, manual=manual)
+    reporter.concerns.append(recovery)
     supervisor.add("recovery", recovery.run)
     owner = Owner(fence, takeover, allocator.run, reporter.note_fence, may_open)
     supervisor.add("allocator", owner.run)

@@ -10,7 +10,7 @@ import structlog
 from cni import answers, netconf
 from cni import request as requests
 from cni.add import add
-from cni.answers import Answer
+from cni.answers import Answer, Attachment
 from cni.attachments import Attachments
 from cni.check import check
 from cni.delete import delete
@@ -44,6 +44,7 @@ class Service:
         self._pods = pods or NoKubernetes()
         self._why_not = why_not
         self._locks = KeyedLock(LOCK_SECONDS)
+        self._adding: set[object] = set()
         self._starting_until: float | None = attachments.clock.now() + START_SECONDS
 
     def answer(self, raw: RawRequest, descriptor: int | None) -> Answer:
@@ -65,6 +66,10 @@ class Service:
         metrics.CNI_REQUESTS.labels(command, str(code)).inc()
         metrics.CNI_SECONDS.labels(command).observe(self._attachments.clock.now() - started_at)
         return answer
+
+    def adding(self) -> frozenset[object]:
+        """The ADDs under way now, each by something that is its own."""
+        return frozenset(self._adding.copy())
 
     def settle(self, handle: HandleId) -> None:
         """Settle a pending DEL, with no request of the same container under way."""
@@ -103,7 +108,7 @@ class Service:
     def _work(self, request: Request, names: Names, descriptor: int | None) -> Answer:
         attachments, conf = self._attachments, request.conf
         if request.command is Command.ADD:
-            attachment = add(attachments, request, names, descriptor)
+            attachment = self._add(request, names, descriptor)
             log.info(
                 "attached", handle=names.handle, link=names.host_link, endpoint=names.endpoint.name
             )
@@ -114,6 +119,14 @@ class Service:
         else:
             check(attachments, request, names, descriptor)
         return answers.OK
+
+    def _add(self, request: Request, names: Names, descriptor: int | None) -> Attachment:
+        mark = object()
+        self._adding.add(mark)
+        try:
+            return add(self._attachments, request, names, descriptor)
+        finally:
+            self._adding.discard(mark)
 
     def _status(self) -> Answer:
         reason = self._why_not()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -40,6 +41,9 @@ class CniSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """How often one of the nodes audits all addresses in etcd; 0: this node never does."""
     quarantine_seconds: float = 900.0
     """For how long a finding must stand unchanged before it is put right."""
+    recovery: Literal["automatic", "manual"] = "automatic"
+    """Who accepts a store that went back: the nodes by themselves, where every node answered and nothing
+    conflicts; or always a person (felixctl ipam recover)."""
     metrics_address: str = "127.0.0.1"
     metrics_port: int = 0
     """0: no metrics are served."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -67,10 +68,12 @@ class Allocator:
         *,
         living: Living = tuple,
         devices: Devices = dict,
+        others: Callable[[], bool] = lambda: False,
         start_at: StartIndex = start_index,
     ) -> None:
         """living: what is attached on this node; it is registered before anything is given out.
-        devices: the addresses that this host's tunnel devices carry."""
+        devices: the addresses that this host's tunnel devices carry.
+        others: whether other nodes still register; nothing new is given out meanwhile."""
         self._mailbox = mailbox
         self._clock = clock
         self._inbox = Inbox()
@@ -78,7 +81,7 @@ class Allocator:
         self._view = View(node, start_at=start_at)
         self._reader = Reader(store, self._view)
         self._commit = Committer(self._view, self._reader, fence)
-        self._census = Census(living, clock)
+        self._census = Census(living, clock, others)
         self._trust = Trust(self._view, clock)
         self._upkeep = Upkeep(self._view, self._reader, self._commit, clock, devices)
         self._counts = {"assigned": 0, "released": 0, "refused": 0, "transactions": 0, "lost": 0}
@@ -125,12 +128,12 @@ class Allocator:
         return dict(self._status)
 
     def _document(self) -> dict[str, Any]:
-        """Blocks, waiting requests, whether decisions are possible."""
         state = self._view.state
         return {
             "node": self._view.node,
             "mayAct": state.may_act,
             "frozen": state.frozen,
+            "registered": state.may_act and self._census.done,
             "blocks": self._block_names(),
             "waiting": len(self._waiting),
             "unsettled": len(self._commit.unsettled),
@@ -141,9 +144,9 @@ class Allocator:
         }
 
     def _block_names(self) -> list[str]:
-        if self._told_of is not self._view.affinities:
-            self._told_of = self._view.affinities
-            self._names = [str(key.cidr) for key, _ in self._told_of]
+        held = self._view.affinities
+        if self._told_of is not held:
+            self._told_of, self._names = held, [str(key.cidr) for key, _ in held]
         return self._names
 
     def _ask(
@@ -241,7 +244,7 @@ class Allocator:
         """Those to decide now, without whoever has gone or whose time is over."""
         now = self._clock.now()
         alive = [t for t in self._waiting if not t.abandoned and t.deadline > now]
-        crowded = any(ticket.attempts >= CROWDED_ATTEMPTS for ticket in alive[:1])
+        crowded = bool(alive) and alive[0].attempts >= CROWDED_ATTEMPTS
         count = 1 if crowded else BATCH_REQUESTS
         self._waiting = deque(alive[count:])
         return alive[:count]

@@ -42,7 +42,9 @@ AGAIN_SECONDS = 5.0
 class Census:
     """Who is still to be registered, who cannot be. One thread."""
 
-    def __init__(self, living: Living, clock: Clock) -> None:
+    def __init__(self, living: Living, clock: Clock, others: Callable[[], bool]) -> None:
+        """others: whether other nodes still register what lives there (cni/recovery.py)."""
+        self._others = others
         self._living = living
         self._clock = clock
         self._again = Interval(AGAIN_SECONDS)
@@ -68,7 +70,13 @@ class Census:
     @property
     def comes_first(self) -> bool:
         """True while nothing new may be given out."""
-        return self._wanted or bool(self.waiting) or self._clock.now() < self._held_until
+        held = self._clock.now() < self._held_until
+        return held or not self.done or self._others()
+
+    @property
+    def done(self) -> bool:
+        """What lives here is registered, or could not be."""
+        return not (self._wanted or self.waiting or self.renewed)
 
     def begin(self) -> None:
         """Look at what lives here, if it is time to. Raises what the look raises: look again then."""

@@ -7,27 +7,16 @@ accepted (census.py). For nodes that said nothing the store is believed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 
-from felix_py.datastore.model import HandleId, IPAddress, NodeName
+from felix_py.datastore.keys import ASSIGNMENT, kind_prefix
+from felix_py.datastore.model import Attribute, HandleId, IPAddress, Kind, NodeName
 from ipam import block as blocks
 from ipam.findings import Snapshot
 from ipam.free import AddressRelease
+from ipam.recovery_papers import Claim
 from ipam.tunnels import is_tunnel_of
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One attachment that lives: its handle, its endpoint's key, its container and its addresses."""
-
-    handle_id: HandleId
-    endpoint: str
-    container_id: str
-    addresses: tuple[IPAddress, ...]
-
 
 Claims = Mapping[NodeName, Sequence[Claim]]
 
@@ -44,18 +33,49 @@ class Recovery:
     """Attachments that the store does not know: their nodes register them."""
     conflicts: tuple[str, ...]
     """Addresses that two claim, in words; nobody's is taken."""
+    undecided: tuple[str, ...] = ()
+    """What only a person can judge, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    claim: Claim
+    node: NodeName
+
+    def __str__(self) -> str:
+        return f"{_named(self.claim)} on {self.node}"
 
 
 def plan(snapshot: Snapshot, claims: Claims) -> Recovery:
     """Live beats stored; stored and not live goes; two live claims are said."""
     living = {claim.handle_id for of_node in claims.values() for claim in of_node}
-    gone = _gone_endpoints(snapshot, claims)
+    holders = _holders(snapshot)
+    leases = tuple(_gone_leases(snapshot, claims, living))
+    users = _users(claims)
     return Recovery(
-        gone,
-        tuple(_gone_leases(snapshot, claims, living)),
+        _gone_endpoints(snapshot, claims),
+        leases,
         tuple(_returning(snapshot, claims)),
-        (*_two_live(claims), *_held_by_the_silent(snapshot, claims, living)),
+        (*_two_live(users), *_of_others(users, holders, claims, {e.address for e in leases})),
+        (*_unreadable(snapshot), *_outside_pools(snapshot, users, holders)),
     )
+
+
+def _users(claims: Claims) -> dict[IPAddress, list[_User]]:
+    users: dict[IPAddress, list[_User]] = {}
+    for node, of_node in sorted(claims.items()):
+        for claim in of_node:
+            for address in claim.addresses:
+                users.setdefault(address, []).append(_User(claim, node))
+    return dict(sorted(users.items(), key=lambda item: (item[0].version, int(item[0]))))
+
+
+def _holders(snapshot: Snapshot) -> dict[IPAddress, Attribute]:
+    return {
+        blocks.address_at(block, ordinal): holder
+        for block in snapshot.blocks.values()
+        for ordinal, holder in blocks.holders(block)
+    }
 
 
 def _gone_endpoints(snapshot: Snapshot, claims: Claims) -> tuple[str, ...]:
@@ -98,62 +118,55 @@ def _returning(snapshot: Snapshot, claims: Claims) -> Iterable[str]:
                 yield f"{_named(claim)} on {node}: {', '.join(map(str, claim.addresses))}"
 
 
-def _two_live(claims: Claims) -> Iterable[str]:
-    users: dict[IPAddress, list[str]] = {}
-    for node, of_node in sorted(claims.items()):
-        for claim in of_node:
-            for address in claim.addresses:
-                users.setdefault(address, []).append(f"{_named(claim)} on {node}")
-    for address, named in sorted(users.items(), key=lambda item: (item[0].version, int(item[0]))):
+def _two_live(users: Mapping[IPAddress, Sequence[_User]]) -> Iterable[str]:
+    for address, named in users.items():
         if len(named) > 1:
-            yield f"{address} is used by {' and by '.join(named)}: recreate all but one"
+            said = " and by ".join(map(str, named))
+            yield f"{address} is used by {said}: recreate all but one"
 
 
-def _held_by_the_silent(snapshot: Snapshot, claims: Claims, living: set[HandleId]) -> Iterable[str]:
-    wanted = {
-        address: f"{_named(claim)} on {node}"
-        for node, of_node in claims.items()
-        for claim in of_node
-        for address in claim.addresses
-    }
-    for block in snapshot.blocks.values():
-        for ordinal, holder in blocks.holders(block):
-            node = NodeName(holder.secondary.get("node", ""))
-            user = wanted.get(blocks.address_at(block, ordinal))
-            if user and holder.handle_id not in living and node not in claims:
-                yield (
-                    f"{blocks.address_at(block, ordinal)} is used by {user}; the store gives it to handle "
-                    f"{holder.handle_id} of {node or 'no node'}, which did not answer"
-                )
+def _of_others(
+    users: Mapping[IPAddress, Sequence[_User]],
+    holders: Mapping[IPAddress, Attribute],
+    claims: Claims,
+    released: set[IPAddress],
+) -> Iterable[str]:
+    """Used by one that lives, and the store gives it to another handle, which is not released."""
+    for address, of_address in users.items():
+        holder = holders.get(address)
+        if holder is None or address in released:
+            continue
+        node = NodeName(holder.secondary.get("node", ""))
+        if holder.handle_id in {user.claim.handle_id for user in of_address}:
+            continue
+        silent = "" if node in claims else ", which did not answer"
+        yield (
+            f"{address} is used by {of_address[0]}; the store gives it to handle "
+            f"{holder.handle_id} of {node or 'no node'}{silent}"
+        )
+
+
+def _unreadable(snapshot: Snapshot) -> Iterable[str]:
+    """Blocks and pools that cannot be read: whose addresses are theirs, nobody can say."""
+    judged = (ASSIGNMENT, kind_prefix(Kind.IP_POOL))
+    for path, reason in sorted(snapshot.unreadable.items()):
+        if path.startswith(judged):
+            yield f"{path} cannot be read ({reason}): repair it"
+
+
+def _outside_pools(
+    snapshot: Snapshot,
+    users: Mapping[IPAddress, Sequence[_User]],
+    holders: Mapping[IPAddress, Attribute],
+) -> Iterable[str]:
+    """Nobody holds it in the store, and no pool is there in which it could be registered."""
+    for address, of_address in users.items():
+        if address not in holders and not any(address in pool.cidr for pool in snapshot.pools):
+            yield (
+                f"{address} of {of_address[0]} lies in no pool of this store: restore the pool, "
+                "or recreate the pod"
+            )
 
 
 def _named(claim: Claim) -> str:
     return claim.endpoint.rpartition("/")[2]
-
-
-def encode(nonce: str, claims: Sequence[Claim]) -> bytes:
-    """A node's answer to the question with this nonce."""
-    told = [
-        [claim.handle_id, claim.endpoint, claim.container_id, [str(a) for a in claim.addresses]]
-        for claim in claims
-    ]
-    return json.dumps({"nonce": nonce, "living": told}, separators=(",", ":")).encode()
-
-
-def decode(raw: bytes, nonce: str) -> tuple[Claim, ...] | None:
-    """None: no answer to this question, or none that can be read."""
-    try:
-        document = json.loads(raw)
-        if document["nonce"] != nonce:
-            return None
-        return tuple(
-            Claim(
-                HandleId(str(handle)),
-                str(path),
-                str(container),
-                tuple(ip_address(a) for a in addresses),
-            )
-            for handle, path, container, addresses in document["living"]
-        )
-    except (ValueError, KeyError, TypeError):
-        return None

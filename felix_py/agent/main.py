@@ -17,6 +17,7 @@ from felix_py.agent.managers.host import HostManager
 from felix_py.agent.managers.links import LinkManager
 from felix_py.agent.managers.mtu import MtuManager
 from felix_py.agent.managers.qos import QosManager
+from felix_py.agent.managers.roster import RosterManager
 from felix_py.agent.managers.routes import RouteManager
 from felix_py.agent.managers.tunnels import TunnelManager
 from felix_py.agent.managers.ways import WayReporter
@@ -25,7 +26,7 @@ from felix_py.agent.reporter import Reporter
 from felix_py.agent.settings import AgentSettings, methods
 from felix_py.agent.state import State, watched_prefixes
 from felix_py.agent.survivors import Survivors
-from felix_py.datastore import concern, credentials
+from felix_py.datastore import concern, credentials, roster
 from felix_py.datastore.calc.reachability import Backend
 from felix_py.datastore.changes import CONCERN, NOT_YET, SyncMailbox
 from felix_py.datastore.compactor import Compactor
@@ -136,6 +137,7 @@ def _assemble(
                 tunnels,
                 qos,
                 WayReporter(),
+                RosterManager(partial(roster.write, run_dir)),
             ),
         ),
         Outlets(

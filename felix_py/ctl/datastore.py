@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-import secrets
-
 from felix_py.ctl.connection import Session
 from felix_py.ctl.errors import CommandError
-from felix_py.datastore.codec import decode
-from felix_py.datastore.identity import ACCEPTED, accept_document
-from felix_py.datastore.keys import ResourceKey
-from felix_py.datastore.model import ClusterInformation, Kind
-from felix_py.datastore.store import ModRevisionIs, Put, Store, Transaction
-
-CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
+from felix_py.datastore import gate
+from felix_py.datastore.gate import Gate
+from felix_py.datastore.store import Store
+from ipam import recovering
 
 
 def accept(session: Session) -> str:
     """Write the accept key for the store as it is now; what was done, for people."""
     with session.store() as store:
-        cluster, stands_at, revision = cluster_of(store)
-        accepted = accept_document(cluster.cluster_guid, revision, secrets.token_hex(16))
-        outcome = store.transact(
-            Transaction(
-                (ModRevisionIs(CLUSTER.path, stands_at),),
-                (Put(ACCEPTED, accepted),),
+        found, revision = gate_of(store)
+        if not recovering.accept_and_open(store, found, revision, ()):
+            raise CommandError(
+                "ClusterInformation(default): changed just now; look at it and try again"
             )
-        )
-    if not outcome.succeeded:
-        raise CommandError(
-            "ClusterInformation(default): changed just now; look at it and try again"
-        )
-    ready = "" if cluster.datastore_ready else "; datastoreReady is false, so nothing goes on yet"
+    return accepted_text(found, revision)
+
+
+def accepted_text(found: Gate, revision: int) -> str:
+    """What an accept did, for people; `found` is the gate before it."""
+    closed = not found.is_open and not found.ours
+    ready = "; datastoreReady is false, so nothing goes on yet" if closed else ""
     return (
-        f"accepted cluster {cluster.cluster_guid} at revision {revision}: daemons that were frozen go "
-        f"on with it{ready}"
+        f"accepted cluster {found.cluster.cluster_guid} at revision {revision}: daemons that were frozen "
+        f"go on with it{ready}"
     )
 
 
-def cluster_of(store: Store) -> tuple[ClusterInformation, int, int]:
-    """The store's own, where it stands, and the store's revision. Raises CommandError."""
-    found, revision = store.get_many([CLUSTER.path])
-    stored = found[CLUSTER.path]
-    cluster = None if stored is None else decode(CLUSTER, stored.value)
-    if stored is None or not isinstance(cluster, ClusterInformation):
+def gate_of(store: Store) -> tuple[Gate, int]:
+    """The store's ClusterInformation, and the store's revision. Raises CommandError."""
+    found, revision = gate.look(store)
+    if found is None:
         raise CommandError(
             "ClusterInformation(default): not there or invalid; restore the data, or run "
             "`felixctl init` if this is to be a new cluster"
         )
-    return cluster, stored.mod_revision, revision
+    return found, revision

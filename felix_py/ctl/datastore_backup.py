@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from felix_py.ctl.connection import Session
-from felix_py.ctl.datastore import CLUSTER, cluster_of
+from felix_py.ctl.datastore import gate_of
 from felix_py.ctl.errors import CommandError
-from felix_py.datastore.identity import ACCEPTED
+from felix_py.datastore.identity import ACCEPTED, CLUSTER
 from felix_py.datastore.keys import AUDIT, COMPACTED, OWN, OWN_CONTROLLERS, OWN_NODES, RECOVERY
 from felix_py.datastore.store import (
     Compare,
@@ -38,7 +38,7 @@ AT_ONCE = 50
 def backup(session: Session, file: Path) -> str:
     """Write the file, whole or not at all; what was done, for people. Raises CommandError."""
     with session.store() as store:
-        cluster, _, _ = cluster_of(store)
+        cluster = gate_of(store)[0].cluster
         listing = store.list(CALICO)
         own = store.list(OWN, revision=listing.revision)
     items = [*listing.items, *(i for i in own.items if not i.key.startswith(LEFT_OUT))]
@@ -73,7 +73,10 @@ def restore(session: Session, file: Path) -> str:
         for number in range(0, len(others), AT_ONCE):
             _put(store, others[number : number + AT_ONCE])
         _put(store, last)
-    return f"{len(items)} keys restored from {file}; now `felixctl ipam recover`"
+    return (
+        f"{len(items)} keys restored from {file}; where nothing conflicts nodes go on by themselves "
+        "(`felixctl status`), else `felixctl ipam recover`"
+    )
 
 
 def _put(store: Store, items: Sequence[tuple[str, bytes]]) -> None:

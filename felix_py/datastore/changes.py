@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from felix_py.datastore.identity import Cause
 from felix_py.datastore.keys import Key
 from felix_py.datastore.model import Invalid, Stored
 from felix_py.datastore.values import Value
@@ -43,6 +44,8 @@ class StoreState:
     revision: int
     problem: str = ""
     """Why it is not connected, as the store or the way to it said."""
+    cause: Cause = Cause.NONE
+    """What kind of thing `frozen` says."""
 
     @property
     def may_act(self) -> bool:

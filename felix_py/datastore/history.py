@@ -90,6 +90,11 @@ class History:
         """True for the nonce of an accept key seen before; it is never obeyed again."""
         return nonce in self._kept.nonces
 
+    @property
+    def last_nonce(self) -> str:
+        """Of the accept key that was seen last; empty: none was."""
+        return self._kept.nonces[-1] if self._kept.nonces else ""
+
     def objection(self, guid: str, revision: int) -> str | None:
         """Why a store of this GUID at this revision cannot be the one we know; None: it can."""
         kept = self._kept

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import msgspec
 
@@ -21,12 +22,29 @@ ACCEPTED = f"{OWN}accepted"
 """Holds {"clusterGUID", "revision", "nonce"}: go on with this cluster's store as it is."""
 
 
+class Cause(StrEnum):
+    """The kind of what a store is not followed for."""
+
+    NONE = "none"
+    NO_CLUSTER = "no cluster"
+    """ClusterInformation is absent or cannot be read."""
+    FOREIGN = "foreign"
+    """It is of another cluster than ours."""
+    WENT_BACK = "went back"
+    """It is of our cluster, and not what was seen of it before."""
+    UNSURE = "unsure"
+    """It went back once, and nothing that was seen here could tell whether its data returned."""
+    CLOSED = "closed"
+    """datastoreReady is false; beside that nothing is wrong as far as this daemon knows."""
+
+
 class Frozen(Exception):
     """The store is not to be trusted; `recheck`: only another list can tell that it is again."""
 
-    def __init__(self, reason: str, *, recheck: bool = False) -> None:
+    def __init__(self, reason: str, cause: Cause, *, recheck: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.cause = cause
         self.recheck = recheck
 
 

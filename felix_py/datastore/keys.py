@@ -27,10 +27,13 @@ COMPACTED = f"{OWN}compacted"
 AUDIT = f"{OWN}audit"
 """What the last audit of addresses found, and who audits (ipam/auditor.py)."""
 
-RECOVERY = f"{OWN}recovery"
-"""An operator asks frozen nodes what lives there (cni/recovery.py); the value names the question."""
-RECOVERY_ANSWER = "recovery"
-"""Below a node's own keys: its answer."""
+RECOVERY = f"{OWN}recovery/"
+"""Of a store that went back: nothing lies here while all is well (ADR 18)."""
+RECOVERY_GATE = f"{RECOVERY}gate"
+"""Written with the ClusterInformation that we closed, so both are of one revision (gate.py)."""
+RECOVERY_QUESTION = f"{RECOVERY}question"
+"""Who leads a recovery and asks the nodes what lives there; the value names the question."""
+RECOVERY_ANSWERS = f"{RECOVERY}answers/"
 
 MOST_SEGMENTS = 4096
 """Blocks whose text is remembered: a transaction writes and compares the same few again and again."""
@@ -137,8 +140,8 @@ class StatusKey:
 
 
 def recovery_answer(node: NodeName) -> str:
-    """The path of a node's answer to RECOVERY."""
-    return f"{OWN_NODES}{node}/{RECOVERY_ANSWER}"
+    """The path of a node's answer to RECOVERY_QUESTION."""
+    return f"{RECOVERY_ANSWERS}{node}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -30,7 +30,8 @@ from felix_py.datastore.errors import (
     StoreWentBack,
 )
 from felix_py.datastore.history import History
-from felix_py.datastore.identity import ACCEPTED, CLUSTER, Frozen, Identity, identity_of
+from felix_py.datastore.identity import ACCEPTED, CLUSTER, Cause, Frozen, Identity, identity_of
+from felix_py.datastore.judge import Judge
 from felix_py.datastore.refill import Refill
 from felix_py.datastore.store import EventBatch, KeyValue, Store, Watch
 from felix_py.runtime.clock import Clock
@@ -70,6 +71,7 @@ class Syncer:
         self._prefixes = _disjoint((*prefixes, CLUSTER.path, ACCEPTED))
         self._sink = sink
         self._history = history
+        self._judge = Judge(store, history)
         self._clock = clock
         self._delivered = Deliveries(sink, reading)
         self._state = StoreState(in_sync=False, connected=False, frozen=None, revision=0)
@@ -100,12 +102,12 @@ class Syncer:
             items.extend(listing.items)
         held = {item.key: item for item in items}
         self._check(identity_of(held.get(CLUSTER.path), held.get(ACCEPTED)), revision)
-        older = self._delivered.older_than_delivered(items) or self._older_witness(held)
+        older = self._delivered.older_than_delivered(items) or self._judge.older_witness(held)
         if older is not None:
             reason = f"the store went back: {older} is at a lower revision than before"
             reason = f"{reason}; it was restored from a snapshot"
-            self._doubt(reason, revision)
-            raise Frozen(reason, recheck=True)
+            self._judge.doubt(reason, revision)
+            raise Frozen(reason, Cause.WENT_BACK, recheck=True)
         count = self._delivered.replace(items)
         if items:
             self._history.saw(max(items, key=lambda item: item.mod_revision))
@@ -173,82 +175,21 @@ class Syncer:
         return identity_of(found[CLUSTER.path], found[ACCEPTED]), revision
 
     def _check(self, identity: Identity, revision: int) -> None:
-        """Raise Frozen unless this is the store we know, or one an operator accepted."""
-        if self._accepts(identity, revision):
-            log.warning("store accepted by the operator", guid=identity.guid, revision=revision)
+        """Raise Frozen unless this is the store we know, or one that was accepted."""
+        frozen = self._state.frozen is not None
+        if self._judge.accepts(identity, revision, frozen=frozen):
+            log.warning("store accepted", guid=identity.guid, revision=revision)
             self._history.accept(identity.guid, revision, identity.nonce)
             self._delivered.forget_revisions()
-        self._check_doubt(revision)
-        problem = identity.problem or self._history.objection(identity.guid, revision)
-        if problem is not None:
-            raise Frozen(problem)
-        self._history.observe(identity.guid, revision)
-        self._history.saw_nonce(identity.nonce)
+        self._judge.check(identity, revision)
         self._identity = identity
-
-    def _check_doubt(self, revision: int) -> None:
-        """Note a store that went back; raise Frozen while it does not show what we know."""
-        history = self._history
-        if revision < history.highest:
-            self._doubt(f"the store went back: it was at revision {revision}", revision)
-        elif history.doubt:
-            if not self._shows_witness():
-                missing = (
-                    "does not hold what was seen last"
-                    if history.witness
-                    else "nothing was seen here that could tell it from the right one"
-                )
-                raise Frozen(
-                    f"{history.doubt}, {history.highest} was seen; it is at {revision} now but {missing}"
-                )
-            history.settle_doubt()
-
-    def _doubt(self, reason: str, revision: int) -> None:
-        """Note it, once; a witness of a revision that this store has not reached is none of its."""
-        if self._history.doubt:
-            return
-        witness = self._history.witness
-        reached = witness is not None and witness.revision <= revision
-        self._history.note_doubt(reason, shows_witness=reached and self._shows_witness())
-
-    def _shows_witness(self) -> bool:
-        """Whether the newest value seen is, or was at its time, in this store; compacted: no."""
-        witness = self._history.witness
-        if witness is None:
-            return False
-        if witness.is_shown_by(self._store.get(witness.key)):
-            return True
-        try:
-            past = self._store.list(witness.key, revision=witness.revision)
-        except RevisionCompacted:
-            return False
-        return any(witness.is_shown_by(item) for item in past.items if item.key == witness.key)
-
-    def _older_witness(self, held: Mapping[str, KeyValue]) -> str | None:
-        """The key of the newest value that was seen, if it stands at a lower revision now."""
-        witness = self._history.witness
-        if witness is None or witness.key not in held:
-            return None
-        return witness.key if held[witness.key].mod_revision < witness.revision else None
-
-    def _accepts(self, identity: Identity, revision: int) -> bool:
-        """An accept key we have not seen, for this very cluster, while there is an objection."""
-        if identity.problem is not None or not identity.nonce:
-            return False
-        if self._history.knows_nonce(identity.nonce) or identity.accepted_guid != identity.guid:
-            return False
-        return (
-            self._state.frozen is not None
-            or bool(self._history.doubt)
-            or self._history.objection(identity.guid, revision) is not None
-        )
 
     def _stay_frozen(self, frozen: Frozen, stop: threading.Event) -> None:
         """Deliver nothing until the data is back or an operator accepts what there is."""
         log.error("store is not trusted, holding still", reason=frozen.reason)
         STORE_FROZEN.labels(self._history.daemon).set(1)
         self._delivered.distrust_revisions()
-        self._publish(replace(self._state, connected=True, frozen=frozen.reason, problem=""))
+        self._hold(frozen)
         recheck = Interval(RECHECK_SECONDS)
         recheck.due(self._clock.now())
         reason = frozen.reason
@@ -261,7 +202,7 @@ class Syncer:
                 log.warning("store is away", error=str(error))
             except Frozen as still:
                 reason = still.reason
-                self._publish(replace(self._state, connected=True, frozen=reason, problem=""))
+                self._hold(still)
             else:
                 if (
                     not frozen.recheck
@@ -272,6 +213,10 @@ class Syncer:
         if self._delivered.forgotten:
             self._refill.wait(self._store, self._delivered.paths, self._clock, stop)
         log.info("store will be listed again", was_frozen=reason)
+
+    def _hold(self, frozen: Frozen) -> None:
+        held = replace(self._state, connected=True, frozen=frozen.reason, problem="")
+        self._publish(replace(held, cause=frozen.cause))
 
     def _disconnected(self, error: Exception, stop: threading.Event) -> None:
         STORE_RELISTS.labels(type(error).__name__).inc()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from felix_py.datastore.identity import ACCEPTED, CLUSTER
 from felix_py.datastore.keys import (
     ASSIGNMENT,
     AUDIT,
@@ -18,6 +19,7 @@ from felix_py.datastore.keys import (
     OWN,
     OWN_CONTROLLERS,
     OWN_NODES,
+    RECOVERY,
     kind_prefix,
 )
 from felix_py.datastore.model import Kind
@@ -44,9 +46,15 @@ _OF_NODES = tuple(
 )
 
 _OF_ALL_NODES = tuple(Grant(key, write=True, exact=True) for key in (COMPACTED, AUDIT))
+_RECOVERY = (
+    Grant(RECOVERY, write=True),
+    Grant(ACCEPTED, write=True, exact=True),
+    Grant(CLUSTER.path, write=True, exact=True),
+)
+"""A store that went back is closed, judged and accepted by the nodes (ADR 18)."""
 
 ROLES: Mapping[str, tuple[Grant, ...]] = {
-    NODE: (*READ_ALL, *_IPAM, *_OF_NODES, *_OF_ALL_NODES),
+    NODE: (*READ_ALL, *_IPAM, *_OF_NODES, *_OF_ALL_NODES, *_RECOVERY),
     CONTROLLERS: (
         *READ_ALL,
         *_IPAM,

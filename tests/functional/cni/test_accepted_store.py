@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.functional.cni.node import RESOURCES, Call, CniNode
+from felix_py.datastore import roster
+from felix_py.datastore.identity import CLUSTER
+from felix_py.datastore.keys import RECOVERY
+from felix_py.datastore.model import NodeName
+from tests.functional.cni.node import Call, CniNode
 from tests.functional.cni.runtime import Result
 
 pytestmark = [pytest.mark.root, pytest.mark.etcd]
@@ -35,10 +39,25 @@ def _frozen(node: CniNode) -> bool:
     return bool(json.loads(text)["store"]["frozen"])
 
 
+def _cluster(node: CniNode) -> dict[str, Any]:
+    [cluster] = node.etcd.dump(CLUSTER.path).values()
+    found: dict[str, Any] = json.loads(cluster)
+    return found
+
+
+def _data(node: CniNode) -> dict[str, str]:
+    """All keys but the gate's and the recovery's."""
+    dump = node.etcd.dump()
+    return {k: v for k, v in dump.items() if k != CLUSTER.path and not k.startswith(RECOVERY)}
+
+
 def _accept(node: CniNode) -> None:
-    """As `felixctl datastore accept`."""
-    [cluster] = node.etcd.dump(f"{RESOURCES}/clusterinformations/").values()
-    guid = json.loads(cluster)["spec"]["clusterGUID"]
+    """As `felixctl datastore accept`; the gate, which the node closed, is opened."""
+    _until(lambda: not _cluster(node)["spec"]["datastoreReady"])
+    cluster = _cluster(node)
+    cluster["spec"]["datastoreReady"] = True
+    node.etcd.put(CLUSTER.path, json.dumps(cluster))
+    guid = cluster["spec"]["clusterGUID"]
     accepted = {"clusterGUID": guid, "revision": 1, "nonce": secrets.token_hex(8)}
     node.etcd.put("/felix-py/v1/accepted", json.dumps(accepted))
 
@@ -71,13 +90,15 @@ def test_an_accepted_older_store_learns_of_the_pods_that_live(node: CniNode) -> 
     assert not node.left_behind()
 
 
-def test_killed_while_frozen_it_stays_frozen_and_writes_nothing(node: CniNode) -> None:
+def test_killed_while_frozen_it_stays_frozen_and_writes_nothing_but_that_it_closed_the_gate(
+    node: CniNode,
+) -> None:
     snapshot = node.etcd.snapshot()
     container = node.container()
     assert node.call("ADD", container).exit_code == 0
     node.etcd.restore(snapshot)
     _until(lambda: _frozen(node))
-    before = node.etcd.dump()
+    before = _data(node)
     node.kill_server()
     (node.directory / "run/status/cni.json").unlink()
     node.start_server(wait=False)
@@ -85,9 +106,40 @@ def test_killed_while_frozen_it_stays_frozen_and_writes_nothing(node: CniNode) -
     assert node.call("ADD", node.container()).code == 11
     assert node.call("DEL", container).exit_code == 0
     assert len(node.pending()) == 1
-    assert node.etcd.dump() == before
+    assert _data(node) == before
     _accept(node)
     _until(lambda: not node.pending(), 60)
+    assert not node.left_behind()
+
+
+def test_a_node_that_is_all_there_is_recovers_a_restored_store_by_itself(node: CniNode) -> None:
+    """What the snapshot holds of a pod that is gone is released, what lives is registered."""
+    deleted = node.container()
+    assert node.call("ADD", deleted).exit_code == 0
+    snapshot = node.etcd.snapshot()
+    assert node.call("DEL", deleted).exit_code == 0
+    living = [node.container() for _ in range(3)]
+    for container in living:
+        assert node.call("ADD", container).exit_code == 0
+    known, links = node.endpoints(), node.links()
+    roster.write(
+        str(node.directory / "run"), [NodeName(next(iter(known.values()))["spec"]["node"])]
+    )
+    node.etcd.restore(snapshot)
+    _until(lambda: _frozen(node))
+    assert node.call("ADD", node.container()).code == 11
+    _until(lambda: not _frozen(node) and not node.etcd.dump(RECOVERY), 60)
+    assert _cluster(node)["spec"]["datastoreReady"] is True
+    assert {key: e["spec"] for key, e in node.endpoints().items()} == {
+        key: e["spec"] for key, e in known.items()
+    }
+    assert len(node.allocations()) == 3
+    assert node.links() == links
+    added = node.container()
+    given = {e["spec"]["ipNetworks"][0] for e in known.values()}
+    assert _address(node.call("ADD", added)) not in given
+    for container in (*living, added):
+        assert node.call("DEL", container).exit_code == 0
     assert not node.left_behind()
 
 

@@ -10,10 +10,16 @@ import pytest
 from felix_py.ctl import ipam_recover
 from felix_py.ctl.errors import CommandError
 from felix_py.ctl.ipam_recover import Terms
+from felix_py.datastore import gate
 from felix_py.datastore.identity import ACCEPTED
-from felix_py.datastore.keys import RECOVERY, recovery_answer
+from felix_py.datastore.keys import (
+    RECOVERY,
+    RECOVERY_GATE,
+    RECOVERY_QUESTION,
+    recovery_answer,
+)
 from felix_py.datastore.model import HandleId, NodeName
-from ipam.recovery import Claim, encode
+from ipam.recovery_papers import Answer, Claim, decode_question, encode
 from tests.unit.ctl.memory_session import RESOURCES, MemorySession
 from tests.unit.ctl.test_ipam import BLOCK, ENDPOINT, block, endpoint, free, session
 
@@ -35,14 +41,20 @@ def lost(session: MemorySession) -> MemorySession:
 
 
 def answering(
-    session: MemorySession, *claims: Claim, node: NodeName = WORKER
+    session: MemorySession,
+    *claims: Claim,
+    node: NodeName = WORKER,
+    missed: tuple[str, ...] = (),
 ) -> Callable[[float], None]:
     """What a node does while the command waits."""
 
     def wait(_: float) -> None:
-        asked = session.memory.get(RECOVERY)
+        asked = session.memory.get(RECOVERY_QUESTION)
         assert asked is not None
-        session.put(recovery_answer(node), encode(asked.value.decode(), claims))
+        assert not ready(session), "asked while addresses are given out"
+        question = decode_question(asked.value)
+        assert question is not None
+        session.put(recovery_answer(node), encode(question.nonce, Answer(claims, missed=missed)))
 
     return wait
 
@@ -53,13 +65,17 @@ def recover(
     return list(ipam_recover.recover(session, terms or Terms(yes=True), lambda _: None, wait))
 
 
+def ready(session: MemorySession) -> bool:
+    return bool(session.stored("clusterinformations/default")["spec"]["datastoreReady"])
+
+
 def untouched(session: MemorySession) -> bool:
     return (
         session.memory.get(ACCEPTED) is None
         and session.memory.get(BLOCK) is not None
         and free(session) == [2, 3]
-        and session.memory.get(RECOVERY) is None
-        and session.memory.get(recovery_answer(WORKER)) is None
+        and not session.memory.list(RECOVERY).items
+        and ready(session)
     )
 
 
@@ -70,8 +86,9 @@ def test_what_lives_no_more_is_released_and_the_store_accepted(lost: MemorySessi
     assert lost.memory.get(ENDPOINT) is None
     assert free(lost) == [0, 1, 2, 3]
     assert lost.memory.get(ACCEPTED) is not None
-    assert lost.memory.get(RECOVERY) is None
-    assert lost.memory.get(recovery_answer(WORKER)) is None
+    left = [item.key for item in lost.memory.list(RECOVERY).items]
+    assert left == [recovery_answer(WORKER)], "which the node takes away when it has registered"
+    assert ready(lost)
 
 
 def test_what_lives_stays(lost: MemorySession) -> None:
@@ -113,7 +130,7 @@ def test_nothing_is_done_when_nobody_answers_or_the_person_says_no(lost: MemoryS
 def test_a_store_without_cluster_is_not_asked_about(session: MemorySession) -> None:
     with pytest.raises(CommandError, match="felixctl init"):
         recover(session, answering(session))
-    assert session.memory.get(RECOVERY) is None
+    assert not session.memory.list(RECOVERY).items
 
 
 def test_what_changed_meanwhile_stops_before_the_store_is_accepted(lost: MemorySession) -> None:
@@ -122,4 +139,47 @@ def test_what_changed_meanwhile_stops_before_the_store_is_accepted(lost: MemoryS
 
     with pytest.raises(CommandError, match="changed hands meanwhile"):
         list(ipam_recover.recover(lost, Terms(), change, answering(lost)))
+    assert lost.memory.get(ACCEPTED) is None
+
+
+def test_a_node_that_only_others_remember_is_waited_for(lost: MemorySession) -> None:
+    """It came after the snapshot: the store has no object of it."""
+    with pytest.raises(CommandError, match="worker-9 did not answer"):
+        recover(lost, answering(lost, missed=("worker-9",)), Terms(yes=True, wait_seconds=2))
+    recover(
+        lost, answering(lost, missed=("worker-9",)), Terms(dead=(NodeName("worker-9"),), yes=True)
+    )
+    assert lost.memory.get(ACCEPTED) is not None
+
+
+def test_a_gate_that_an_operator_closed_stays_closed(lost: MemorySession) -> None:
+    document = lost.stored("clusterinformations/default")
+    document["spec"]["datastoreReady"] = False
+    lost.put(f"{RESOURCES}clusterinformations/default", json.dumps(document).encode())
+    said = recover(lost, answering(lost))
+    assert "nothing goes on yet" in said[-1]
+    assert not ready(lost)
+
+
+def test_a_gate_that_a_node_closed_is_opened_and_stays_closed_when_nothing_is_decided(
+    lost: MemorySession,
+) -> None:
+    found, _ = gate.look(lost.memory)
+    assert found is not None
+    assert gate.close(lost.memory, found, "worker-1", "it went back")
+    with pytest.raises(CommandError):
+        recover(lost, lambda _: None, Terms(yes=True, wait_seconds=1))
+    assert not ready(lost)
+    assert lost.memory.get(RECOVERY_GATE) is not None
+    recover(lost, answering(lost))
+    assert ready(lost)
+    assert lost.memory.get(RECOVERY_GATE) is None
+
+
+def test_another_recovery_that_began_meanwhile_wins(lost: MemorySession) -> None:
+    def replace(_: str) -> None:
+        lost.put(RECOVERY_QUESTION, b"another")
+
+    with pytest.raises(CommandError, match="another recovery"):
+        list(ipam_recover.recover(lost, Terms(), replace, answering(lost)))
     assert lost.memory.get(ACCEPTED) is None

@@ -9,7 +9,8 @@ import pytest
 
 from felix_py.datastore.model import HandleId, NodeName
 from ipam.audit import snapshot_of
-from ipam.recovery import Claim, Recovery, decode, encode, plan
+from ipam.recovery import Recovery, plan
+from ipam.recovery_papers import Answer, Claim, decode, encode
 from tests.unit.ipam.cluster import Cluster, Machine
 from tests.unit.ipam.test_audit import endpoint, made
 
@@ -78,14 +79,40 @@ def test_an_address_that_a_silent_node_holds_is_told(made: Cluster) -> None:
     assert said.startswith("10.0.0.1 is used by a-k8s-four-eth0 on b; the store gives it to handle")
 
 
+def test_an_address_that_the_store_gives_to_another_that_lives_is_told(made: Cluster) -> None:
+    swapped = [
+        Claim(ONE.handle_id, ONE.endpoint, ONE.container_id, TWO.addresses),
+        Claim(TWO.handle_id, TWO.endpoint, TWO.container_id, ONE.addresses),
+    ]
+    found = planned(made, a=swapped)
+    assert (found.endpoints, found.leases) == ((), ())
+    assert [each.partition(" is used by")[0] for each in found.conflicts] == [
+        "10.0.0.0",
+        "10.0.0.1",
+    ]
+
+
+def test_an_address_in_no_pool_of_the_store_is_for_a_person(made: Cluster) -> None:
+    found = planned(made, a=[ONE, TWO, claim("three", "192.0.2.1")])
+    (said,) = found.undecided
+    assert said.startswith("192.0.2.1 of a-k8s-three-eth0 on a lies in no pool of this store")
+
+
+def test_a_block_that_cannot_be_read_is_for_a_person(made: Cluster) -> None:
+    made.store.put("/calico/ipam/v2/assignment/ipv4/block/10.0.9.0-24", b"{")
+    (said,) = planned(made, a=[ONE, TWO]).undecided
+    assert "10.0.9.0-24 cannot be read" in said
+
+
 def test_a_lease_without_endpoint_goes_when_its_node_answers(made: Cluster) -> None:
     Machine(made.store, "a").assign("net.c-left")
     assert [str(each.address) for each in planned(made, a=[ONE, TWO]).leases] == ["10.0.0.3"]
 
 
 def test_an_answer_is_read_as_it_was_given_and_only_for_its_question() -> None:
-    raw = encode("n", [ONE, TWO])
-    assert decode(raw, "n") == (ONE, TWO)
+    answer = Answer((ONE, TWO), manual=True, remembers=False, missed=("c",))
+    raw = encode("n", answer)
+    assert decode(raw, "n") == answer
     assert decode(raw, "m") is None
 
 
