@@ -7,7 +7,7 @@ Reference: Calico v3.32.1 `libcalico-go/lib/ipam/ipam.go` (autoAssign, findUsabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -40,7 +40,7 @@ RECLAIM_AGE = timedelta(minutes=1)
 """How long an empty block of another node is left alone: its node may be about to use it."""
 
 PROBED_BLOCKS = 32
-"""Blocks looked up one by one before all blocks are listed: an empty pool costs one small read."""
+"""Blocks looked up one by one before all are listed: an empty pool costs one small read."""
 
 VIRTUAL_PREFIX = "virtual:"
 
@@ -173,10 +173,10 @@ class Chooser:
         return None
 
     def _unclaimed(self, pool: IPPool) -> IPNetwork | None:
-        """The first block of the pool that nobody has; all blocks are listed only if they must."""
+        """The first block of the pool that nobody has; the names of all are listed only if they must."""
         start = self._view.start_at(self._view.node, pool)
         order = pools_.candidates(pool, start, self._view.reservations)
-        if self._wanted.version in self._view.listed:
+        if self._wanted.version in self._view.names:
             return next((cidr for cidr in order if self._is_unclaimed(pool, cidr)), None)
         probed = list(islice(order, PROBED_BLOCKS))
         unknown = [cidr for cidr in probed if not self._is_known(cidr)]
@@ -187,7 +187,7 @@ class Chooser:
             raise MissingFacts(*(BlockKey(cidr) for cidr in unknown))
         if len(probed) < PROBED_BLOCKS:
             return None
-        raise MissingFacts(blocks_of_version=self._wanted.version)
+        raise MissingFacts(names_of_version=self._wanted.version)
 
     def _is_known(self, cidr: IPNetwork) -> bool:
         key = BlockKey(cidr)
@@ -197,8 +197,13 @@ class Chooser:
         """True when there is no block, of whatever size, and one would have an address to give."""
         is_planned, value = self._draft.planned(BlockKey(cidr))
         fact = self._view.get(BlockKey(cidr))
-        taken = value is not None if is_planned else (fact is not None and fact.exists)
+        exists = cidr in self._names if fact is None else fact.exists
+        taken = value is not None if is_planned else exists
         return not taken and self._has_room(cidr) and not overlapping(self._view, pool, cidr)
+
+    @property
+    def _names(self) -> Collection[IPNetwork]:
+        return self._view.names.get(self._wanted.version, ())
 
     def _has_room(self, cidr: IPNetwork) -> bool:
         reserved = self._reserved(cidr)

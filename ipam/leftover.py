@@ -6,7 +6,7 @@ They are other keys of etcd, so that no compare of ours would meet them. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import IPNetwork, IPPool, Kind
@@ -36,7 +36,7 @@ def overlapping(view: View, pool: IPPool, cidr: IPNetwork) -> IPNetwork | None:
     return found
 
 
-def _found(pool: IPPool, names: Sequence[IPNetwork], pool_revision: int) -> Leftovers:
+def _found(pool: IPPool, names: Collection[IPNetwork], pool_revision: int) -> Leftovers:
     odd = [
         cidr
         for cidr in names

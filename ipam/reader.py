@@ -58,15 +58,15 @@ class Reader:
             key = parse(item.key)
             if isinstance(key, BlockKey):
                 cidrs.append(key.cidr)
-                self._view.learn(key, seen(key, item, listing.revision))
+                self._view.learn(key, self._seen(key, item, listing.revision))
         self._view.listed[version] = tuple(cidrs)
-        self._view.note_names(version, tuple(cidrs))
+        self._view.note_names(version, cidrs)
 
     def list_names(self, version: int) -> None:
         """Which blocks of an IP version there are, not what they hold."""
         listing = self._store.list(block_prefix(version), keys_only=True)
         keys = (parse(item.key) for item in listing.items)
-        self._view.note_names(version, tuple(k.cidr for k in keys if isinstance(k, BlockKey)))
+        self._view.note_names(version, (key.cidr for key in keys if isinstance(key, BlockKey)))
 
     def take_in(
         self, keys: Iterable[Key], found: dict[str, KeyValue | None], revision: int

@@ -70,7 +70,7 @@ class View:
     facts: dict[Key, Seen] = field(default_factory=dict)
     listed: dict[int, tuple[IPNetwork, ...]] = field(default_factory=dict)
     """By IP version: every block there is, as read in this round; empty between rounds."""
-    names: dict[int, tuple[IPNetwork, ...]] = field(default_factory=dict)
+    names: dict[int, frozenset[IPNetwork]] = field(default_factory=dict)
     """By IP version: which blocks there are, as read in this round; empty between rounds."""
     leftovers: dict[PoolName, Leftovers] = field(default_factory=dict)
     exhausted: dict[tuple[PoolName, ...], datetime] = field(default_factory=dict)
@@ -126,9 +126,9 @@ class View:
             if len(self._remembered) > MAX_REMEMBERED:
                 self.forget(list(self._remembered)[: MAX_REMEMBERED // 2])
 
-    def note_names(self, version: int, cidrs: tuple[IPNetwork, ...]) -> None:
+    def note_names(self, version: int, cidrs: Iterable[IPNetwork]) -> None:
         """Which blocks of an IP version there are now."""
-        self.names[version] = cidrs
+        self.names[version] = frozenset(cidrs)
         self.leftovers.clear()
 
     def forget(self, keys: Iterable[Key]) -> None:
