@@ -99,11 +99,11 @@ class Chooser:
         return self._taken
 
     def _from_elsewhere(self) -> None:
-        owned = self._own_blocks()
+        owned = self._own_count()
         if owned and not self._view.own_blocks_fresh:
             raise MissingFacts(own_blocks=True)
         if not self._found_full_just_now():
-            self._from_claimed(len(owned))
+            self._from_claimed(owned)
             self._from_borrowed()
 
     @property
@@ -122,19 +122,18 @@ class Chooser:
         self._view.exhausted.pop(self._pool_names, None)
         return False
 
-    def _own_blocks(self) -> list[IPNetwork]:
-        """Confirmed blocks of ours inside the chosen pools, in the order of their keys."""
+    def _own_count(self) -> int:
+        """How many blocks inside the chosen pools are ours, those claimed in this batch too."""
         inside = self._draft.own_blocks(self._wanted.version)
-        return sorted(
-            (c for c in inside if pools_.containing(c, self._wanted.pools)),
-            key=lambda cidr: AffinityKey(self._view.node, cidr).path,
-        )
+        return sum(pools_.containing(cidr, self._wanted.pools) is not None for cidr in inside)
 
     def _own_with_room(self) -> Iterable[IPNetwork]:
-        """The same without those that are full; one that this batch changes may have room now."""
+        """Blocks of ours inside the chosen pools that may have room: by their keys' order, then those
+        that this batch claims or takes back addresses into."""
         found = own.with_room(self._view, self._wanted.pools)
-        changed = self._draft.planned_blocks
-        return found if all(cidr in found for cidr in changed) else self._own_blocks()
+        changed = [cidr for cidr in self._draft.planned_blocks if cidr not in found]
+        inside = (cidr for cidr in changed if pools_.containing(cidr, self._wanted.pools))
+        return (*found, *sorted(inside, key=lambda cidr: BlockKey(cidr).path))
 
     def _from_own(self, owned: Iterable[IPNetwork]) -> None:
         for cidr in owned:

@@ -258,16 +258,17 @@ class View:
 
     def _fold_one(self, key: Key, change: Change, *, trusting: bool) -> None:
         known = self.facts.get(key, ABSENT)
+        stored = change.stored
+        if stored is not None and stored.mod_revision == known.mod_revision and not trusting:
+            return
         self._changed(key)
-        if change.stored is None or change.stored.mod_revision != known.mod_revision:
-            self.exhausted.clear()
-        if change.stored is None and change.invalid is None:
+        self.exhausted.clear()
+        if stored is None and change.invalid is None:
             self.facts.pop(key, None)
             return
-        if change.stored is None:
+        if stored is None:
             self.facts[key] = Seen(mod_revision=UNREADABLE, as_of=known.as_of)
             return
-        stored = change.stored
         if trusting or stored.mod_revision > known.as_of:
             self.facts[key] = Seen(
                 stored.value,
