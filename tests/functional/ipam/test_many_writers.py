@@ -15,13 +15,18 @@ from felix_py.datastore.settings import DatastoreSettings
 from felix_py.install.roles import NODE
 from ipam.audit import audit
 from ipam.errors import PoolExhausted
+from ipam.findings import Problem
+from ipam.mender import put_right
+from ipam.office import Office
 from tests.functional.ipam.history_check import ENDPOINTS, HANDLES, Told, World, history
 from tests.functional.ipam.writers import (
     FEW,
     MANY,
     MEMBERS,
+    POOL_V6,
     Storm,
     Writers,
+    every_write,
     initialise,
     rage,
     writing,
@@ -56,6 +61,8 @@ def test_no_address_is_ever_held_twice_and_none_is_leaked(storm: Storm, tmp_path
         with writing(Writers(settings, tmp_path, storm.task)) as writers:
             rage(storm, writers, server.restart)
             writers.stop_all()
+            assert every_write(storm) <= writers.deaths(), "not every write was tried"
+            assert audited(server, settings) == []
             assert writers.drain(storm.nodes[0]) == 0, writers.logs()
         left = settled(server, settings, tmp_path, storm, writers)
         assert [key for key in left if key.startswith((HANDLES, ENDPOINTS))] == []
@@ -103,24 +110,42 @@ def settled(
     try:
         left = {item.key: item.value.decode() for item in store.list("/calico/").items}
         assert audit(store).findings == ()
-        assert len(everything(store, storm)) == ip_network(storm.pool).num_addresses
+        assert len(everything(store, storm, 4, 1)) == ip_network(storm.pool).num_addresses
+        assert len(everything(store, storm, 6, 8)) == ip_network(POOL_V6).num_addresses
     finally:
         store.close()
     return left
 
 
-def everything(store: EtcdStore, storm: Storm) -> set[str]:
+def audited(server: EtcdServer, settings: DatastoreSettings) -> list[str]:
+    """What an audit of pods that live has to say; an endpoint that is taken away it must see and mend."""
+    store = EtcdStore.connect(settings)
+    try:
+        said = [f"{finding.problem}: {finding.what}" for finding in audit(store).findings]
+        server.ctl("del", next(iter(server.dump(ENDPOINTS))))
+        planted = audit(store)
+        assert {finding.problem for finding in planted.findings} == {Problem.LEAKED}
+        mended = put_right(Office(store), planted.findings, planted.revision)
+        said += [each.said for each in mended if not each.done]
+        return said + [finding.what for finding in audit(store).findings]
+    finally:
+        store.close()
+
+
+def everything(store: EtcdStore, storm: Storm, version: int, at_once: int) -> set[str]:
     """Ask for addresses until there are none."""
     machines = [Machine(store, node) for node in storm.nodes]
     found: set[str] = set()
-    for number in range(ip_network(storm.pool).num_addresses + 1):
+    for number in range(1000):
         machine = machines[number % len(machines)]
         machine.clock.advance(2)
+        handle = f"net.all{version}x{number}"
         try:
-            found |= set(addresses(machine.assign(f"net.all{number}")))
+            lease = machine.assign(handle, families=(version,), count=at_once)
         except PoolExhausted:
-            break
-    return found
+            return found
+        found |= set(addresses(lease))
+    raise AssertionError("there is no end of addresses")
 
 
 def walk(

@@ -1,11 +1,13 @@
 """One node of the many-writers test: a real fence, syncer and allocator, and threads that want pods.
 
 `live` is the body of a process that a fork server starts, so that a new one costs no imports. Each
-granted lease is appended to <directory>/<node>/granted as JSON, for the checker.
+granted lease is appended to <directory>/<node>/granted as JSON, for the checker; a death at a write of
+its own to <directory>/<node>/deaths.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -14,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from felix_py.datastore import codec
@@ -26,7 +28,7 @@ from felix_py.datastore.history import History
 from felix_py.datastore.keys import ResourceKey, kind_prefix, parse
 from felix_py.datastore.model import HandleId, IPAddress, Kind, NodeName, WorkloadEndpoint
 from felix_py.datastore.settings import DatastoreSettings
-from felix_py.datastore.store import KeyValue, Outcome, Transaction
+from felix_py.datastore.store import KeyValue, Store
 from felix_py.datastore.syncer import Syncer
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.errors import FelixPyError
@@ -35,19 +37,43 @@ from felix_py.runtime.supervisor import Supervisor
 from ipam.allocator import Allocator, watched_prefixes
 from ipam.errors import PoolExhausted
 from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest, RenderEndpoint
+from tests.support.hooked_store import HookedStore
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Kills its process at its nth write (from 1, which opens the fence; 0: never), before it is sent or
+    when its answer is there."""
+
+    at: int = 0
+    before: bool = False
+
+    def on(self, store: Store, deaths: Path) -> HookedStore:
+        """A store with this switch; a death is noted in the file."""
+        numbers = itertools.count(1)
+
+        def count() -> None:
+            if next(numbers) == self.at:
+                with deaths.open("a") as file:
+                    file.write(f"{'before' if self.before else 'after'} {self.at}\n")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        hooked = HookedStore(store)
+        if self.before:
+            hooked.before = count
+        else:
+            hooked.after = count
+        return hooked
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a node does: `work` until it is told to stop, or `drain`: release everything there is.
-
-    dies_at: at this write of its own it is killed, before it is sent or when it was answered; 0: never.
-    """
+    """What a node does: `work` until it is told to stop, or `drain`: release everything there is."""
 
     mode: str = "work"
     threads: int = 6
     most_pods: int = 30
-    dies_at: int = 0
+    switch: Switch = field(default_factory=Switch)
 
 
 class Pods:
@@ -140,7 +166,7 @@ def render_for(node: str, container: str) -> RenderEndpoint:
     return render
 
 
-def containers(store: EtcdStore, node: str | None) -> list[str]:
+def containers(store: Store, node: str | None) -> list[str]:
     """What runs according to the store: a restarted node's runtime still has its pods."""
     found = []
     for item in store.list(kind_prefix(Kind.WORKLOAD_ENDPOINT)).items:
@@ -151,7 +177,7 @@ def containers(store: EtcdStore, node: str | None) -> list[str]:
     return found
 
 
-def patiently(store: EtcdStore, node: str | None) -> list[str]:
+def patiently(store: Store, node: str | None) -> list[str]:
     for _ in range(100):
         try:
             return containers(store, node)
@@ -160,20 +186,16 @@ def patiently(store: EtcdStore, node: str | None) -> list[str]:
     raise SystemExit("etcd does not come back")
 
 
-class Mortal(EtcdStore):
-    """Kills its process at one of its writes: before it is sent, or when its answer is there."""
-
-    dies_at = 0
-    before = False
-
-    def transact(self, transaction: Transaction) -> Outcome:
-        self.dies_at -= 1
-        if self.dies_at == 0 and self.before:
-            os.kill(os.getpid(), signal.SIGKILL)
-        outcome = super().transact(transaction)
-        if self.dies_at == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return outcome
+def opened(fence: Fence) -> Fence:
+    """As a server that starts while etcd is away: again, until it is there."""
+    for _ in range(100):
+        try:
+            fence.open()
+        except StoreAway:
+            time.sleep(0.1)
+        else:
+            return fence
+    raise SystemExit("etcd does not come back")
 
 
 def live(settings: DatastoreSettings, node: str, directory: Path, seed: int, task: Task) -> None:
@@ -183,11 +205,9 @@ def live(settings: DatastoreSettings, node: str, directory: Path, seed: int, tas
     log = os.open(directory / f"{node}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    store = Mortal.connect(settings)
-    store.dies_at, store.before = task.dies_at, bool(seed % 2)
+    store = task.switch.on(EtcdStore.connect(settings), where / "deaths")
     known = patiently(store, None if task.mode == "drain" else node)
-    fence = Fence(store, NodeName(node), f"machine-{node}")
-    fence.open()
+    fence = opened(Fence(store, NodeName(node), f"machine-{node}"))
     mailbox: SyncMailbox = Mailbox()
     clock = SystemClock()
     history = History(str(where), "cni")
