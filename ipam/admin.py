@@ -160,7 +160,7 @@ def _release(draft: Draft, key: AffinityKey, *, require_empty: bool) -> bool:
         block = draft.block(key.cidr)
     except Unreadable:
         return False
-    if block is None or block.affinity != _affinity_text(key):
+    if block is None or block.affinity != key.owner:
         draft.rely(BlockKey(key.cidr))
         draft.drop_affinity(key)
         return True
@@ -168,10 +168,6 @@ def _release(draft: Draft, key: AffinityKey, *, require_empty: bool) -> bool:
         return False
     give_up(draft, block, key)
     return True
-
-
-def _affinity_text(key: AffinityKey) -> str:
-    return f"{'virtual' if key.virtual else 'host'}:{key.node}"
 
 
 def _release_all(office: Office, keys: Sequence[Key], *, require_empty: bool) -> list[IPNetwork]:

@@ -140,7 +140,7 @@ class Chooser:
             if not self._missing:
                 return
             block = self._readable(cidr)
-            if block is not None and block.host == self._view.node:
+            if block is not None and self._view.is_ours(block):
                 self._take_from(block)
 
     def _from_claimed(self, owned: int) -> None:
@@ -213,7 +213,7 @@ class Chooser:
     def _reclaimed_block(self) -> Block | None:
         for cidr in self._listed_blocks():
             block = self._readable(cidr)
-            if block is None or block.host == self._view.node or not blocks.is_empty(block):
+            if block is None or self._view.is_ours(block) or not blocks.is_empty(block):
                 continue
             since = blocks.claimed_at(block)
             if (since is None or self._moment.at - since >= RECLAIM_AGE) and self._has_room(cidr):
@@ -273,11 +273,10 @@ class Chooser:
 
 def claim(draft: Draft, cidr: IPNetwork, moment: Moment, after: int = 0) -> Block:
     """Plan a block of ours with its confirmed affinity; `after`: the sequence it must exceed."""
-    node = draft.view.node
-    key = AffinityKey(node, cidr)
+    key = draft.view.claim_on(cidr)
     draft.rely(key)
     draft.plan(key, BlockAffinity(AffinityState.CONFIRMED))
     sequence = max(moment.sequence, after + 1)
-    block = blocks.new_block(cidr, f"host:{node}", moment.at, sequence)
+    block = blocks.new_block(cidr, key.owner, moment.at, sequence)
     draft.write_block(block)
     return block

@@ -22,10 +22,8 @@ from felix_py.datastore.model import (
 from ipam import block as blocks
 from ipam.block import WINDOWS_RESERVED
 from ipam.findings import Finding, Problem, Snapshot, Subject
+from ipam.service import SERVICE_PREFIX
 from ipam.tunnels import TunnelKind, handle_of, is_tunnel_of, published
-
-SERVICE_PREFIX = "lb-"
-"""Handles of Kubernetes services: addresses without an endpoint, too."""
 
 
 def compare(snapshot: Snapshot) -> list[Finding]:
@@ -194,14 +192,13 @@ def _affinities(snapshot: Snapshot) -> Iterator[Finding]:
     for key, affinity in snapshot.affinities.items():
         subject = snapshot.subject(key)
         block = snapshot.blocks.get(BlockKey(key.cidr))
-        owner = f"{'virtual' if key.virtual else 'host'}:{key.node}"
         if affinity.state is not AffinityState.CONFIRMED:
             repair = "start the node's cni server, which repairs it, or release the affinity"
             detail = affinity.state.value
             yield Finding(Problem.PENDING_AFFINITY, key.path, detail, repair, subject)
         elif f"{BlockKey(key.cidr).path}" in snapshot.unreadable:
             continue
-        elif block is None or block.affinity != owner:
+        elif block is None or block.affinity != key.owner:
             detail = "there is no block" if block is None else f"the block says {block.affinity}"
             repair = "release the affinity"
             yield Finding(Problem.AFFINITY_WITHOUT_BLOCK, key.path, detail, repair, subject)

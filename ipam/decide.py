@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import ip_network
 
-from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, IPAMConfigKey, ResourceKey
+from felix_py.datastore.keys import BlockKey, HandleKey, IPAMConfigKey, ResourceKey
 from felix_py.datastore.model import (
     Attribute,
     Block,
@@ -111,10 +111,10 @@ def settle(draft: Draft, block: Block) -> None:
         draft.write_block(block)
     elif block.affinity is None:
         draft.drop_block(block.cidr)
-    elif block.host == view.node and is_unwanted(view, block.cidr):
+    elif view.is_ours(block) and is_unwanted(view, block.cidr):
         rely_on_pool(draft, block.cidr)
         draft.drop_block(block.cidr)
-        draft.drop_affinity(AffinityKey(view.node, block.cidr))
+        draft.drop_affinity(view.claim_on(block.cidr))
     else:
         draft.write_block(block)
 
@@ -150,7 +150,8 @@ def _own_node(draft: Draft) -> Node:
             f"node {draft.view.node} has no readable Node object in the store: create"
             f" {ResourceKey(Kind.NODE, draft.view.node).path} first"
         )
-    draft.rely(ResourceKey(Kind.NODE, draft.view.node), creation_only=True)
+    if not draft.view.virtual:
+        draft.rely(ResourceKey(Kind.NODE, draft.view.node), creation_only=True)
     return node
 
 
@@ -210,6 +211,10 @@ def given(
     pool = pools_.containing(address, view.pools, even_disabled=request.lives)
     if pool is None:
         raise NotInPool(f"{address} is not in a configured pool that is enabled")
+    if view.virtual and request.use not in pool.allowed_uses:
+        raise NoQualifiedPool(
+            f"pool {pool.name} of {address} is not for {request.use.value}: add it to allowedUses"
+        )
     cidr = blocks.block_of(address, pool.block_size)
     try:
         block = draft.block(cidr) or _claimed(draft, pool, cidr, moment)
@@ -218,7 +223,7 @@ def given(
     ordinal = blocks.ordinal_of(block, address)
     if ordinal in blocks.ordinals_of(block, request.handle_id):
         return address, block
-    if view.config.strict_affinity and block.host != view.node:
+    if view.config.strict_affinity and not view.is_ours(block):
         raise NotYours(f"{address} lies in block {cidr} of {block.affinity}; affinity is strict")
     try:
         holder = Attribute(request.handle_id, dict(request.attributes))
@@ -262,5 +267,4 @@ def _end_endpoint(draft: Draft, request: ReleaseRequest) -> bool:
 
 
 def _leased(view: View, address: IPAddress, block: Block) -> LeasedAddress:
-    owner = block.host
-    return LeasedAddress(address, block.cidr, None if owner == view.node else owner)
+    return LeasedAddress(address, block.cidr, None if view.is_ours(block) else block.host)

@@ -147,8 +147,8 @@ class Draft:
         """Plan a block's new content and compare what it was, with our affinity if it is ours."""
         key = BlockKey(block.cidr)
         self.rely(key, assume_absent=True)
-        if block.host == self.view.node:
-            self.rely(AffinityKey(self.view.node, block.cidr))
+        if self.view.is_ours(block):
+            self.rely(self.view.claim_on(block.cidr))
         self.plan(key, block)
 
     def drop_block(self, cidr: IPNetwork) -> None:
@@ -217,7 +217,7 @@ class Draft:
 
     def confirm_affinity(self, cidr: IPNetwork) -> None:
         """Plan our confirmed affinity."""
-        key = AffinityKey(self.view.node, cidr)
+        key = self.view.claim_on(cidr)
         self.rely(key)
         self.plan(key, BlockAffinity(AffinityState.CONFIRMED))
 

@@ -75,7 +75,7 @@ def _settle_affinity(draft: Draft, subject: Subject) -> str:
     key = _as_judged(draft, subject)
     assert isinstance(key, AffinityKey)
     block = draft.block(key.cidr)
-    if block is None or block.affinity != _owner(key):
+    if block is None or block.affinity != key.owner:
         draft.rely(BlockKey(key.cidr), assume_absent=True)
         draft.drop_affinity(key)
         return f"dropped {key.path}: the block is not its"
@@ -111,10 +111,6 @@ def _give_to_owner(draft: Draft, key: BlockKey, block: Block) -> str:
         return f"wrote {affinity.path}: its block is in use"
     draft.plan(key, blocks.release_affinity(block))
     return f"{key.path} is nobody's now: there is no node {name}"
-
-
-def _owner(key: AffinityKey) -> str:
-    return f"{'virtual' if key.virtual else 'host'}:{key.node}"
 
 
 def _as_judged(draft: Draft, subject: Subject) -> Key:

@@ -84,18 +84,19 @@ class Reader:
 
     def list_reservations(self) -> None:
         """Reservations are compared by a range, so what changed there must be listed."""
-        listing = self._store.list(RESERVATIONS)
+        revision = self.list_known(RESERVATIONS)
+        self._view.reservations_as_of = max(self._view.reservations_as_of, revision)
+
+    def list_known(self, prefix: str) -> int:
+        """All keys of a prefix, as a watch would have told them; the revision at which they were."""
+        listing = self._store.list(prefix)
         present = {}
         for item in listing.items:
             key = parse(item.key)
             if key is not None:
                 present[key] = seen(key, item, listing.revision)
-        gone = [
-            key
-            for key in self._view.facts
-            if key.path.startswith(RESERVATIONS) and key not in present
-        ]
-        self._view.forget(gone)
+        known = (key for key in self._view.facts if key.path.startswith(prefix))
+        self._view.forget([key for key in known if key not in present])
         for key, fact in present.items():
             self._view.learn(key, fact)
-        self._view.reservations_as_of = max(self._view.reservations_as_of, listing.revision)
+        return listing.revision

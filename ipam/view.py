@@ -31,6 +31,7 @@ from felix_py.datastore.model import (
     IPPool,
     IPReservation,
     Kind,
+    Metadata,
     Node,
     NodeName,
     PoolName,
@@ -66,6 +67,8 @@ class View:
     """All that decisions look at. `start_at` may be replaced to place first blocks elsewhere."""
 
     node: NodeName
+    virtual: bool = False
+    """The owner is no node but Calico's load balancer (ipam/load_balancer.py)."""
     state: StoreState = NOT_YET
     facts: dict[Key, Seen] = field(default_factory=dict)
     listed: dict[int, tuple[IPNetwork, ...]] = field(default_factory=dict)
@@ -159,8 +162,15 @@ class View:
 
     def owns(self, cidr: IPNetwork) -> bool:
         """Whether this node claims the block."""
-        claim = self.facts.get(AffinityKey(self.node, cidr), ABSENT)
-        return isinstance(claim.value, BlockAffinity)
+        return isinstance(self.facts.get(self.claim_on(cidr), ABSENT).value, BlockAffinity)
+
+    def claim_on(self, cidr: IPNetwork) -> AffinityKey:
+        """The key by which this owner claims a block."""
+        return AffinityKey(self.node, cidr, self.virtual)
+
+    def is_ours(self, block: Block) -> bool:
+        """Whether a block says that it is this owner's."""
+        return block.affinity == self.claim_on(block.cidr).owner
 
     def get(self, key: Key) -> Seen | None:
         """The fact, None when it is not known. Watched keys are always known."""
@@ -170,8 +180,10 @@ class View:
         return fact
 
     def is_mine(self, key: Key) -> bool:
-        """True for this node's own affinities."""
-        return isinstance(key, AffinityKey) and key.node == self.node and not key.virtual
+        """True for this owner's affinities."""
+        return (
+            isinstance(key, AffinityKey) and key.node == self.node and key.virtual is self.virtual
+        )
 
     def is_watched(self, key: Key) -> bool:
         """True for keys whose absence is known because the syncer would have told us."""
@@ -232,7 +244,9 @@ class View:
 
     @property
     def own_node(self) -> Node | None:
-        """This node's Node object."""
+        """This node's Node object; a virtual owner has none in the store, and no labels."""
+        if self.virtual:
+            return Node(Metadata(self.node))
         value = self.facts.get(ResourceKey(Kind.NODE, self.node), ABSENT).value
         return value if isinstance(value, Node) else None
 

@@ -8,6 +8,7 @@ import typer
 
 from felix_py.ctl import (
     ipam,
+    ipam_assign,
     ipam_check,
     ipam_configure,
     ipam_fix,
@@ -36,6 +37,21 @@ def show(  # noqa: PLR0913  the options of a command
 ) -> None:
     """Pools and how full they are, or the holders of an address, a block, a node's blocks."""
     ipam.show(context.obj, ipam.Selection(address, block, node, pod, borrowed), form)
+
+
+@app.command()
+def assign(
+    context: typer.Context,
+    service: Annotated[str, typer.Option("--service", help="NAMESPACE/NAME")],
+    uid: Annotated[str, typer.Option("--uid", help="metadata.uid of the Service")],
+    family: Annotated[str, typer.Option("--family", help="4, 6 or 46")] = "4",
+    pools: Annotated[list[str] | None, typer.Option("--pool", help="from this pool")] = None,
+    addresses: Annotated[list[str] | None, typer.Option("--ip", help="this address")] = None,
+) -> None:
+    """An address for a Service of type LoadBalancer, from pools that allow it; asked again, the same."""
+    lines = ipam_assign.assign(context.obj, service, uid, family, pools or (), addresses or ())
+    for line in lines:
+        print(line)
 
 
 @app.command()

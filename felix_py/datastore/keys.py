@@ -91,6 +91,11 @@ class AffinityKey:
         """The key's text in etcd."""
         return f"{VIRTUAL if self.virtual else HOSTS}{self.node}/{_block_segment(self.cidr)}"
 
+    @property
+    def owner(self) -> str:
+        """How the block names who claims it, in `affinity`."""
+        return f"{'virtual' if self.virtual else 'host'}:{self.node}"
+
 
 @dataclass(frozen=True, slots=True)
 class HandleKey:
@@ -171,9 +176,10 @@ def kind_prefix(kind: Kind, namespace: str = "") -> str:
     return f"{RESOURCES}{kind.value}/" + (f"{namespace}/" if namespace else "")
 
 
-def affinity_prefix(node: NodeName, version: int | None = None) -> str:
-    """The prefix of a node's affinities, of one IP version or of both; ends in `/`."""
-    return f"{HOSTS}{node}/" + (f"ipv{version}/block/" if version else "")
+def affinity_prefix(node: NodeName, version: int | None = None, *, virtual: bool = False) -> str:
+    """The prefix of an owner's affinities, of one IP version or of both; ends in `/`."""
+    beginning = f"{VIRTUAL if virtual else HOSTS}{node}/"
+    return beginning + (f"ipv{version}/block/" if version else "")
 
 
 def block_prefix(version: int) -> str:
