@@ -45,6 +45,7 @@ class HookedStore:
             self.switch_off()
             happens()
 
+        self.switch_off()
         self.before = before
 
     def switch_off(self) -> None:

@@ -6,6 +6,7 @@ A subclass gives the worlds; each step is asked of all of them, and they must an
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -48,14 +49,22 @@ class Stories(RuleBasedStateMachine):
         """Of whatever the node does next."""
         self._each(lambda world: world.lose(node, committed))
 
-    @rule(
-        nodes=st.permutations(NODES),
-        step=st.sampled_from(["assign", "release", "give up"]),
-        handle=HANDLE,
-    )
-    def something_comes_between(self, nodes: list[str], step: str, handle: str) -> None:
+    @rule(nodes=st.permutations(NODES), handle=HANDLE, address=ADDRESS, kind=st.integers(0, 6))
+    def something_comes_between(
+        self, nodes: list[str], handle: str, address: str, kind: int
+    ) -> None:
         """Before the next transaction of a node is sent."""
-        self._each(lambda world: world.between(nodes[0], nodes[1], step, handle))
+        node, other, _ = nodes
+        happens: list[Callable[[World], object]] = [
+            lambda world: world.assign(other, handle, (4,), 1),
+            lambda world: world.assign_given(other, handle, address),
+            lambda world: world.release(other, handle),
+            lambda world: world.give_up_blocks(node),
+            lambda world: world.reserve(f"{address}/{ip_address(address).max_prefixlen}"),
+            lambda world: world.switch("big"),
+            lambda world: world.set_strict(strict=not world.strict),
+        ]
+        self._each(lambda world: world.between(node, happens[kind]))
 
     @rule(node=NODE, handle=HANDLE, committed=COMMITTED)
     def die(self, node: str, handle: str, committed: Committed) -> None:

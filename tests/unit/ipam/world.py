@@ -58,10 +58,12 @@ class World:
     held: dict[str, str] = field(default_factory=dict)
     shown: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Handle to the addresses that its endpoint shows."""
-    reserved: set[str] = field(default_factory=set)
+    reservations: set[str] = field(default_factory=set)
     disabled: set[str] = field(default_factory=set)
     strict: bool = False
     machines: dict[str, Machine] = field(default_factory=dict)
+    between_steps: bool = False
+    """True while something happens in the middle of a step."""
 
     def __post_init__(self) -> None:
         cluster = {"clusterGUID": "a" * 32, "datastoreReady": True}
@@ -84,7 +86,9 @@ class World:
         given = addresses(lease)
         assert len(given) == len(set(given)) == count * len(families)
         fresh = [address for address in given if address not in self.held]
-        assert not {*fresh} & self.reserved, "a reserved address was given to who did not name it"
+        assert not any(map(self._reserved, fresh)), (
+            "a reserved address was given to who did not name it"
+        )
         assert all(self._enabled(address) for address in fresh)
         return self._note(handle, given)
 
@@ -123,18 +127,16 @@ class World:
         """The node's next transactions get no answer."""
         self._switch(node).lose_answers(committed)
 
-    def between(self, node: str, other: str, step: str, handle: str) -> None:
-        """Between the node's next decision and its transaction another node does something."""
+    def between(self, node: str, happens: Callable[[World], object]) -> None:
+        """Between the node's next decision and its transaction something else happens."""
 
-        def happens() -> None:
-            if step == "assign":
-                self.assign(other, handle, (4,), 1)
-            elif step == "release":
-                self.release(other, handle)
-            else:
-                self.give_up_blocks(node)
+        def once() -> None:
+            if not self.between_steps:
+                self.between_steps = True
+                happens(self)
+                self.between_steps = False
 
-        self._switch(node).once_before(happens)
+        self._switch(node).once_before(once)
 
     def die_while_assigning(self, node: str, handle: str, committed: Committed) -> Answer:
         """The process ends at the last of these transactions; the next one knows nothing of it."""
@@ -180,12 +182,10 @@ class World:
     def reserve(self, cidr: str) -> None:
         """Reserve, or end it."""
         key = ResourceKey(Kind.IP_RESERVATION, cidr.translate({ord(c): "-" for c in ":./"}))
-        inside = {str(address) for address in ip_network(cidr)}
-        if inside <= self.reserved:
-            self.reserved -= inside
+        self.reservations ^= {cidr}
+        if cidr not in self.reservations:
             self.store.transact(Transaction((), (Delete(key.path),)))
         else:
-            self.reserved |= inside
             self._resource(Kind.IP_RESERVATION, key.name, {"reservedCIDRs": [cidr]})
 
     def give_up_blocks(self, node: str) -> None:
@@ -225,9 +225,12 @@ class World:
         free = [
             address
             for address in ALL[version]
-            if address not in self.held and address not in self.reserved and self._enabled(address)
+            if address not in self.held and not self._reserved(address) and self._enabled(address)
         ]
         return mine + len(free) < count
+
+    def _reserved(self, address: str) -> bool:
+        return any(ip_address(address) in ip_network(cidr) for cidr in self.reservations)
 
     def _enabled(self, address: str) -> bool:
         inside = (p for p, (cidr, _) in POOLS.items() if ip_address(address) in ip_network(cidr))
