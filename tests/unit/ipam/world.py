@@ -26,7 +26,7 @@ from ipam.office import Office
 from ipam.requests import AssignRequest, Lease
 from tests.support.hooked_store import HookedStore
 from tests.unit.ipam.cluster import AT, Machine, addresses
-from tests.unit.ipam.written import endpoint, held_in, named_by_handles, shown_by
+from tests.unit.ipam.written import endpoint, held_in, named_by_handles, owners, shown_by
 
 NODES = ("a", "b", "c")
 HANDLES = tuple(f"net.c{number}" for number in range(6))
@@ -90,6 +90,8 @@ class World:
             "a reserved address was given to who did not name it"
         )
         assert all(self._enabled(address) for address in fresh)
+        if self.strict:
+            assert {owners(self.store)[address] for address in fresh} <= {f"host:{node}"}
         return self._note(handle, given)
 
     def assign_given(self, node: str, handle: str, address: str) -> Answer:

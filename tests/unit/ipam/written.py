@@ -27,6 +27,15 @@ def held_in(store: Store) -> dict[str, str]:
     return found
 
 
+def owners(store: Store) -> dict[str, str | None]:
+    """Address to the affinity of the block that it lies in."""
+    return {
+        str(address): block["affinity"]
+        for _, block in _documents(store, "/calico/ipam/v2/assignment/")
+        for address in ip_network(block["cidr"])
+    }
+
+
 def named_by_handles(store: Store) -> dict[str, int]:
     """Handle to how many addresses it says that it holds."""
     return {
