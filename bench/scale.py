@@ -4,6 +4,8 @@
 
 One namespace, one etcd that holds a Node and a block for each. First felix with `node.backend: none`:
 from the start of the process to the last route, from a new block in etcd to its route, resident memory.
+The same again with 20 pods on each of the other nodes, as Calico's Felix was measured until it was in sync
+(on another run of such a host).
 Then our BGP agent with the same etcd, the mesh off as it would be with so many nodes, to which a BIRD
 announces the same prefixes: from the start of the
 process to the last route, from one more prefix given to BIRD to its route, resident memory.
@@ -21,9 +23,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from statistics import median
 
+from bench.audit import FELIX_MB, FELIX_SECONDS, PODS, resource_text
 from bench.bgp_learn import in_kernel, prefixes, seen_from_outside
 from bench.figures import Figure, emit, table
 from bench.memory import of_process
@@ -84,13 +88,35 @@ def node_and_block(number: int, cidr: str) -> tuple[Put, Put]:
     return stored(f"nodes/{name}", "Node", spec), Put(key, json.dumps(document).encode())
 
 
+def endpoints(number: int, cidr: str) -> Iterator[Put]:
+    """The pods of a node, with the first addresses of its block."""
+    first, node = ip_network(cidr).network_address, f"worker-{number}"
+    for pod in range(PODS):
+        key = f"worker--{number}-k8s-pod--{pod}-eth0"
+        spec: dict[str, object] = {
+            "orchestrator": "k8s",
+            "node": node,
+            "pod": f"pod-{pod}",
+            "endpoint": "eth0",
+            "containerID": f"{number:06d}{pod:03d}".ljust(64, "a"),
+            "interfaceName": f"cali{number:06x}{pod:03x}",
+            "ipNetworks": [f"{first + pod}/32"],
+            "profiles": ["kns.default", "ksa.default.default"],
+            "mac": "0e:65:ab:cd:ef:01",
+        }
+        text = resource_text("WorkloadEndpoint", key, spec, "default")
+        yield Put(f"{RESOURCES}workloadendpoints/default/{key}", text)
+
+
 class Bench:
     """A machine whose etcd is full."""
 
     def __init__(self, machine: Machine, count: int) -> None:
         self.machine = machine
         self.count = count
-        self.cidrs = prefixes(count + CHANGES)
+        self.there = count
+        """Other nodes by now: each change is one more."""
+        self.cidrs = prefixes(count + 2 * CHANGES)
         machine.ip("address", "add", "10.99.0.1/16", "dev", "br0")
         machine.ip("address", "del", "10.99.0.1/24", "dev", "br0")
         machine.put("nodes/node-1", "Node", {"bgp": {"ipv4Address": "10.99.0.1/16"}})
@@ -117,6 +143,16 @@ class Bench:
             time.sleep(0.001)
         return time.perf_counter() - started_at
 
+    def one_more(self) -> float:
+        """Seconds from a new node and its block to the route."""
+        puts = list(node_and_block(self.there, self.cidrs[self.there]))
+        self.there += 1
+        return self.seconds_to(self.there, partial(self.put, puts))
+
+    def start_pods(self) -> None:
+        """On every other node."""
+        self.put([p for n in range(self.there) for p in endpoints(n, self.cidrs[n])])
+
     def felix(self) -> Measured:
         """Routes from etcd."""
         directory = self.machine.directory
@@ -127,7 +163,7 @@ class Bench:
         document = {"node": node, "datastore": store, "log": {"form": "text"}}
         document["felix"] = {"ipv4Address": "10.99.0.1/16"}
         file.write_text(json.dumps(document), "utf-8")
-        (directory / "felix").mkdir()
+        (directory / "felix").mkdir(exist_ok=True)
         argv = (sys.executable, "-c", FELIX, "--config", str(file))
         with (directory / "felix.log").open("ab") as log:
             process: subprocess.Popen[bytes] | None = None
@@ -138,14 +174,8 @@ class Bench:
                 process = subprocess.Popen(command, stdout=log, stderr=log)
 
             try:
-                took = self.seconds_to(self.count, start)
-                changes = [
-                    self.seconds_to(
-                        number + 1,
-                        partial(self.put, list(node_and_block(number, self.cidrs[number]))),
-                    )
-                    for number in range(self.count, self.count + CHANGES)
-                ]
+                took = self.seconds_to(self.there, start)
+                changes = [self.one_more() for _ in range(CHANGES)]
                 assert process is not None
                 return Measured(took, median(changes), of_process(process.pid).resident)
             finally:
@@ -189,22 +219,32 @@ def prepared(count: int) -> Iterator[Bench]:
         shutil.rmtree(directory)
 
 
+def figures(count: int, alone: Measured, crowded: Measured, peer: Measured) -> list[Figure]:
+    """alone, crowded: felix without and with the endpoints of other nodes."""
+    by_bgp, felix = "the same by BGP", "Calico's Felix"
+    pods = f"{count:,} nodes, {count * PODS:,} endpoints"
+    change, change_peer = alone.one_change * 1000, peer.one_change * 1000
+    limit, limit_mb = (FELIX_SECONDS, FELIX_MB) if count == NODES else (None, None)
+    found: list[tuple[str, str, float, str, float | None]] = [
+        (f"{count:,} nodes to routes", "s", alone.all_routes, by_bgp, peer.all_routes),
+        ("one new block to its route, p50", "ms", change, by_bgp, change_peer),
+        ("felix VmRSS", "MB", alone.resident, "bgp agent", peer.resident),
+        (f"{pods}: start to all routes", "s", crowded.all_routes, felix, limit),
+        (f"{pods}: felix VmRSS", "MB", crowded.resident, felix, limit_mb),
+    ]
+    return [Figure("scale", *each) for each in found]
+
+
 def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else NODES
     with prepared(count) as bench:
-        ours, peer = bench.felix(), bench.bgp()
-    name = "the same by BGP"
-    figures = [
-        Figure("scale", f"{count:,} nodes to routes", "s", ours.all_routes, name, peer.all_routes),
-        Figure(
-            "scale", "one new block to its route, p50", "ms", ours.one_change * 1000, name,
-            peer.one_change * 1000,
-        ),
-        Figure("scale", "felix VmRSS", "MB", ours.resident, "bgp agent", peer.resident),
-    ]  # fmt: skip
-    print("\n".join(table(figures)))
-    emit(figures)
+        alone = bench.felix()
+        bench.start_pods()
+        crowded, peer = bench.felix(), bench.bgp()
+    result = figures(count, alone, crowded, peer)
+    print("\n".join(table(result)))
+    emit(result)
 
 
 if __name__ == "__main__":
