@@ -113,7 +113,8 @@ def fill(store: Store, nodes: int) -> None:
 def index(store: Store) -> int:
     """Endpoints by key and by address, as a daemon holds them; how many."""
     by_key, by_address = {}, {}
-    for item in store.list(kind_prefix(Kind.WORKLOAD_ENDPOINT)).items:
+    pages = store.pages(kind_prefix(Kind.WORKLOAD_ENDPOINT))
+    for item in (item for page in pages for item in page.items):
         key = parse(item.key)
         value = None if key is None else codec.decode(key, item.value)
         if key is not None and isinstance(value, WorkloadEndpoint):
