@@ -11,6 +11,10 @@ from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 MAX_WAITING = 4096
 """Requests that may wait at once; one more is refused with GaveUp ("try again later")."""
 
+GATHER_SECONDS = 0.001
+"""Callers that were answered together ask again one after the other, each as Python lets it run:
+without a moment's patience the first alone would fill a transaction."""
+
 Answer = Lease | Released | Exception
 
 
@@ -59,8 +63,9 @@ class Inbox:
 
     def __init__(self) -> None:
         self._tickets: deque[Ticket] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._closed: Exception | None = None
+        self._usual = 0
 
     def put(self, ticket: Ticket) -> None:
         """Append. Raises GaveUp at the bound, or why the inbox is closed."""
@@ -70,12 +75,17 @@ class Inbox:
             if len(self._tickets) >= MAX_WAITING:
                 raise GaveUp(f"{MAX_WAITING} requests wait already; try again later")
             self._tickets.append(ticket)
+            self._lock.notify()
 
     def take_all(self) -> list[Ticket]:
-        """Everything that came since."""
+        """Everything that came since. When something did, but less than the last time, the others are
+        given GATHER_SECONDS to come, too."""
         with self._lock:
+            if self._tickets:
+                self._lock.wait_for(lambda: len(self._tickets) >= self._usual, GATHER_SECONDS)
             taken = list(self._tickets)
             self._tickets.clear()
+            self._usual = len(taken) or self._usual
             return taken
 
     def close(self, why: Exception) -> list[Ticket]:
