@@ -35,9 +35,10 @@ from felix_py.datastore.syncer import Syncer
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.supervisor import Supervisor
-from ipam.allocator import Allocator, watched_prefixes
+from ipam.allocator import Allocator
 from ipam.errors import Frozen
 from ipam.requests import AssignRequest, ReleaseRequest
+from ipam.watched import watched_prefixes
 from tests.support.etcd import EtcdServer
 
 SECONDS = 5.0

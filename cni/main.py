@@ -50,8 +50,9 @@ from felix_py.runtime.health import Health
 from felix_py.runtime.settings import BadSettings, load, parse_arguments
 from felix_py.runtime.supervisor import Supervisor
 from felix_py.runtime.version import VERSION
-from ipam.allocator import Allocator, watched_prefixes
+from ipam.allocator import Allocator
 from ipam.auditor import Auditor
+from ipam.watched import watched_prefixes
 
 log = structlog.get_logger(__name__)
 

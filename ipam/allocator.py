@@ -32,9 +32,7 @@ from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.tickets import Inbox, Ticket
 from ipam.trust import Trust, frozen
 from ipam.upkeep import Devices, Upkeep
-from ipam.view import View, watched_prefixes
-
-__all__ = ["MAX_CAS_ATTEMPTS", "Allocator", "watched_prefixes"]
+from ipam.view import View
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +69,8 @@ class Allocator:
         others: Callable[[], bool] = lambda: False,
         start_at: StartIndex = start_index,
     ) -> None:
-        """living: what is attached on this node; it is registered before anything is given out.
-        devices: the addresses that this host's tunnel devices carry.
-        others: whether other nodes still register; nothing new is given out meanwhile."""
+        """living: what is attached on this node, registered before anything is given out. devices: the
+        addresses of its tunnel devices. others: whether other nodes still register; nothing new then."""
         self._mailbox = mailbox
         self._clock = clock
         self._inbox = Inbox()

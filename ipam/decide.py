@@ -28,7 +28,8 @@ from ipam.draft import Draft, MissingFacts, Unreadable
 from ipam.errors import AddressTaken, BadRequest, NoQualifiedPool, NotInPool, NotYours
 from ipam.leftover import overlapping
 from ipam.requests import AssignRequest, Lease, LeasedAddress, Released, ReleaseRequest
-from ipam.view import CLUSTER, View
+from ipam.view import View
+from ipam.watched import CLUSTER
 
 Taken = tuple[IPAddress, Block]
 

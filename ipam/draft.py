@@ -33,7 +33,8 @@ from felix_py.datastore.store import (
 )
 from ipam import block as blocks
 from ipam.seen import ABSENT, UNREADABLE, Seen
-from ipam.view import RESERVATIONS, View
+from ipam.view import View
+from ipam.watched import RESERVATIONS
 
 Planned = Block | BlockAffinity | Handle | bytes | None
 """What a key shall hold; None: it shall be absent."""

@@ -22,7 +22,8 @@ from ipam.office import MAX_CAS_ATTEMPTS, MAX_READS
 from ipam.reader import Reader
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.service import Service
-from ipam.view import CLUSTER, View
+from ipam.view import View
+from ipam.watched import CLUSTER
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from felix_py.datastore.keys import BlockKey, Key, block_prefix, parse
 from felix_py.datastore.store import MAX_OPERATIONS, KeyValue, Store
 from ipam.draft import MissingFacts
 from ipam.seen import Seen, seen
-from ipam.view import RESERVATIONS, View
+from ipam.view import View
+from ipam.watched import RESERVATIONS
 
 
 class Reader:

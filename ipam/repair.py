@@ -12,7 +12,8 @@ from felix_py.datastore.model import AffinityState, Block, BlockAffinity
 from ipam import block as blocks
 from ipam.decide import is_unwanted
 from ipam.draft import Draft, Unreadable
-from ipam.view import CLUSTER, View
+from ipam.view import View
+from ipam.watched import CLUSTER
 
 REPAIRS_PER_TRANSACTION = 40
 """Two compares and two writes each; the rest waits for the next transaction."""

@@ -21,7 +21,7 @@ from ipam.draft import Draft
 from ipam.pool import containing
 from ipam.requests import AssignRequest
 from ipam.tunnels import TunnelKind, current, handle_of, published, wanted_pools
-from ipam.view import CLUSTER
+from ipam.watched import CLUSTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ from felix_py.datastore.keys import (
     IPAMConfigKey,
     Key,
     ResourceKey,
-    affinity_prefix,
-    kind_prefix,
 )
 from felix_py.datastore.model import (
     Block,
@@ -39,27 +37,11 @@ from felix_py.datastore.model import (
 from ipam.holdings import Holdings
 from ipam.pool import Leftovers, StartIndex, start_index
 from ipam.seen import ABSENT, UNREADABLE, Seen
-
-CONFIG = IPAMConfigKey()
-CLUSTER = ResourceKey(Kind.CLUSTER_INFORMATION, "default")
-RESERVATIONS = kind_prefix(Kind.IP_RESERVATION)
+from ipam.watched import CLUSTER, CONFIG
 
 MAX_REMEMBERED = 4096
 """Handles and endpoints kept from our own writes; at the bound the oldest half is forgotten, which
 costs a read when they are released."""
-
-
-def watched_prefixes(node: NodeName) -> tuple[str, ...]:
-    """What the allocator's Syncer must watch (ClusterInformation is the Syncer's own concern)."""
-    return (
-        kind_prefix(Kind.IP_POOL),
-        kind_prefix(Kind.FELIX_CONFIGURATION),
-        RESERVATIONS,
-        CONFIG.path,
-        ResourceKey(Kind.NODE, node).path,
-        affinity_prefix(node),
-        CLUSTER.path,
-    )
 
 
 @dataclass(slots=True)

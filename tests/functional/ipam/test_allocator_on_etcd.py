@@ -20,9 +20,10 @@ from felix_py.datastore.syncer import Syncer
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.errors import FelixPyError
 from felix_py.runtime.mailbox import Mailbox
-from ipam.allocator import Allocator, watched_prefixes
+from ipam.allocator import Allocator
 from ipam.errors import Frozen
 from ipam.requests import AssignRequest, Lease, ReleaseRequest
+from ipam.watched import watched_prefixes
 from tests.functional.ipam.writers import FEW, initialise
 from tests.support.etcd import EtcdServer
 

@@ -34,9 +34,10 @@ from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.errors import FelixPyError
 from felix_py.runtime.mailbox import Mailbox
 from felix_py.runtime.supervisor import Supervisor
-from ipam.allocator import Allocator, watched_prefixes
+from ipam.allocator import Allocator
 from ipam.errors import PoolExhausted
 from ipam.requests import AssignRequest, EndpointDraft, Lease, ReleaseRequest, RenderEndpoint
+from ipam.watched import watched_prefixes
 from tests.support.hooked_store import HookedStore
 
 

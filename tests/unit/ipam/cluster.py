@@ -31,7 +31,7 @@ from felix_py.datastore.model import (
 from felix_py.datastore.store import Compare, ModRevisionIs, Outcome, Put, Store, Transaction, Write
 from felix_py.runtime.clock import FakeClock
 from felix_py.runtime.mailbox import Mailbox
-from ipam.allocator import Allocator, watched_prefixes
+from ipam.allocator import Allocator
 from ipam.batch import Batch
 from ipam.census import Living
 from ipam.choose import moment_of
@@ -43,6 +43,7 @@ from ipam.tickets import Ticket
 from ipam.tunnel_lease import TunnelAsk, TunnelLease, settle_tunnel
 from ipam.tunnels import TunnelKind
 from ipam.upkeep import Devices
+from ipam.watched import watched_prefixes
 
 AT = "2026-01-01T00:00:00Z"
 

@@ -15,7 +15,8 @@ from felix_py.datastore.model import (
     Stored,
 )
 from ipam.seen import UNREADABLE, Seen
-from ipam.view import CONFIG, MAX_REMEMBERED, View
+from ipam.view import MAX_REMEMBERED, View
+from ipam.watched import CONFIG
 
 KEY = AffinityKey(NodeName("a"), ip_network("10.0.0.0/29"))
 CONFIRMED = BlockAffinity(AffinityState.CONFIRMED)
