@@ -261,6 +261,8 @@ class View:
         self.exhausted.clear()
         if stored is None and change.invalid is None:
             self.facts.pop(key, None)
+            if isinstance(key, AffinityKey):
+                self.forget([BlockKey(key.cidr)])  # another's by now, or gone
             return
         if stored is None:
             self.facts[key] = Seen(mod_revision=UNREADABLE, as_of=known.as_of)

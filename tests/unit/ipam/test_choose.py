@@ -8,8 +8,10 @@ import pytest
 
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.store import Listing
+from ipam.admin import release_host_affinities
 from ipam.choose import PROBED_BLOCKS
 from ipam.errors import PoolExhausted
+from ipam.office import Office
 from tests.unit.ipam.cluster import Cluster, Machine, addresses
 from tests.unit.ipam.test_allocator import first
 
@@ -66,3 +68,11 @@ def test_values_are_listed_when_no_block_is_free_and_not_before() -> None:
     with pytest.raises(PoolExhausted):
         mine.assign("a8")
     assert not all(store.keys_only)
+
+
+def test_a_block_that_an_administrator_took_from_the_node_is_claimed_again_at_once() -> None:
+    store, mine = crowd(0, "10.0.0.0/28")
+    mine.assign("one", count=16)
+    mine.release("one")
+    release_host_affinities(Office(store), mine.name)
+    assert len(addresses(mine.assign("two", count=16))) == 16
