@@ -31,6 +31,7 @@ from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.fence import Fence
 from felix_py.datastore.history import History
+from felix_py.datastore.judge import Judge
 from felix_py.datastore.keys import SessionKey, StatusKey
 from felix_py.datastore.model import NodeName
 from felix_py.datastore.status_board import StatusBoard
@@ -173,9 +174,10 @@ def assemble(
     here = Here(
         node,
         machine_id,
-        living.claims,
+        lambda: [*living.claims(), *devices.claims(node)],
         service.adding,
         partial(roster.read, run_dir),
+        lambda *seen: Judge(store, History(run_dir, DAEMON)).disproves(*seen),
         lambda: bool(allocator.status()["registered"]),
     )
     manual = settings.cni.recovery == "manual"

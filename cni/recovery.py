@@ -21,7 +21,7 @@ from felix_py.datastore.changes import StoreState
 from felix_py.datastore.codec import decode as decode_value
 from felix_py.datastore.errors import RevisionCompacted, StoreAway, StoreRefused, StoreWentBack
 from felix_py.datastore.gate import Gate, close, gate_of
-from felix_py.datastore.identity import ACCEPTED, CLUSTER, Cause
+from felix_py.datastore.identity import ACCEPTED, CLUSTER, Cause, Identity, identity_of
 from felix_py.datastore.keys import (
     RECOVERY_ANSWERS,
     RECOVERY_GATE,
@@ -34,14 +34,25 @@ from felix_py.datastore.model_own import Session
 from felix_py.datastore.store import Delete, KeyValue, Put, Store, Transaction
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.errors import RefusedError, TransientError
+from felix_py.runtime.schedule import Interval
 from ipam.recovering import nodes_of
-from ipam.recovery_papers import Answer, Claim, Question, decode_question, encode, missed
+from ipam.recovery_papers import (
+    Answer,
+    Claim,
+    Question,
+    decode_question,
+    digest_of,
+    encode,
+    missed,
+)
 from ipam.recovery_verdict import BY_HAND
 
 log = structlog.get_logger(__name__)
 
 FROZEN_SECONDS, OTHERS_SECONDS, TICK_SECONDS = 2.0, 0.5, 0.1
 """How often it is looked: while the store is not trusted; while others register; at our own state."""
+MISSED_SECONDS = 30.0
+"""How often it is looked which nodes the store lacks, while a question stands."""
 REGISTER_SECONDS = 30.0
 """Nodes that did not register by then are waited for no longer; their answers go."""
 
@@ -58,6 +69,8 @@ class Here:
     """ADDs under way."""
     known_nodes: Callable[[], Collection[NodeName] | None]
     """Which nodes there were when the store was last trusted; None: not remembered."""
+    disproved: Callable[[Identity, int], bool | None]
+    """Whether the store as it was just read is not the one we know (judge.py)."""
     registered: Callable[[], bool]
     """The store is trusted, and what lives here is registered in it."""
 
@@ -83,9 +96,10 @@ class Recovery:
         self._asked = ""
         self._before: frozenset[object] = frozenset()
         self._told = b""
+        self._missed = Interval(MISSED_SECONDS)
+        self._lacking: tuple[str, ...] = ()
         self._removed = False
         self._trusted_at: float | None = None
-        self._accepted_at: int | None = None
         self._question: Question | None = None
         self._said = ""
         self.others_register = True
@@ -116,7 +130,8 @@ class Recovery:
             self._trusted_at = None
             self._while_frozen(state.cause)
             return
-        self._said, self._question, self._accepted_at = "", None, None
+        self._said, self._question = "", None
+        self._leader.forget()
         if state.may_act and self.others_register:
             self._while_registering()
 
@@ -138,9 +153,6 @@ class Recovery:
         session = SessionKey(self._here.node).path
         keys = (CLUSTER.path, ACCEPTED, RECOVERY_GATE, RECOVERY_QUESTION, session)
         found, revision = self._store.get_many(keys)
-        accepted = found[ACCEPTED]
-        accepted_at = 0 if accepted is None else accepted.mod_revision
-        self._accepted_at = accepted_at if self._accepted_at is None else self._accepted_at
         gate = gate_of(found[CLUSTER.path], found[RECOVERY_GATE])
         asked = found[RECOVERY_QUESTION]
         self._question = None if asked is None else decode_question(asked.value)
@@ -153,17 +165,22 @@ class Recovery:
                 f"the session key of this node is of machine {machine}: nothing is written here"
             )
             return
-        sure = cause is Cause.WENT_BACK or (cause is Cause.UNSURE and not self._manual)
-        if sure and gate.is_open and not gate.marked and accepted_at == self._accepted_at:
+        doubtful = cause in {Cause.WENT_BACK, Cause.UNSURE} and gate.is_open and not gate.marked
+        if doubtful and self._closes(identity_of(found[CLUSTER.path], found[ACCEPTED]), revision):
             self._close(gate)
             return
         if self._question is None:
             self._asked, self._told = "", b""
         elif self._question.is_persons or cause is not Cause.FOREIGN:
-            self._answer(self._question.nonce)
+            self._answer(self._question)
         if gate.ours and cause is not Cause.FOREIGN and not self._manual:
             self._leader.step(gate, revision, asked)
         self._said = self._sentence(cause, gate)
+
+    def _closes(self, identity: Identity, revision: int) -> bool:
+        """Whether this very look shows that it went back; who cannot tell leaves it to a person if set so."""
+        disproved = self._here.disproved(identity, revision)
+        return not self._manual if disproved is None else disproved
 
     def _close(self, gate: Gate) -> None:
         reason = self._state().frozen or "the store went back"
@@ -175,26 +192,34 @@ class Recovery:
         if closed:
             log.error("gate closed: datastoreReady is false now", why=reason)
 
-    def _answer(self, nonce: str) -> None:
+    def _answer(self, question: Question) -> None:
         """Say what lives here, again when less does. No ADD begun before the question may be under way.
 
         One begun later cannot commit: the gate was closed before the question, and each compares it.
         """
-        if nonce != self._asked:
-            self._asked, self._before, self._told = nonce, self._here.adding(), b""
+        if question.nonce != self._asked:
+            self._asked, self._before, self._told = question.nonce, self._here.adding(), b""
+            self._missed.hurry()
         if self._before & self._here.adding():
             return
         known = self._here.known_nodes()
-        lacking = () if known is None else missed(known, nodes_of(self._store))
+        if self._missed.due(self._clock.now()):
+            self._lacking = self._not_stored(known or (), question.nodes)
         living = tuple(self._here.living())
-        answer = Answer(living, self._manual, known is not None, lacking)
-        told = encode(nonce, answer)
+        answer = Answer(living, self._manual, known is not None, self._lacking)
+        told = encode(question.nonce, answer)
         if told != self._told:
             self.others_register = True
             put = Put(recovery_answer(self._here.node), told)
             self._store.transact(Transaction((), (put,)))
             self._told, self._removed = told, False
             log.info("told what lives here", attachments=len(living))
+
+    def _not_stored(self, known: Collection[NodeName], digest: str) -> tuple[str, ...]:
+        """Nodes that are remembered here and that the store lacks."""
+        if not known or digest_of(known) == digest:
+            return ()
+        return missed(known, nodes_of(self._store))
 
     def _while_registering(self) -> None:
         """The store is trusted: whether everybody has registered."""

@@ -23,7 +23,7 @@ from ipam import recovering
 from ipam.audit import snapshot_of
 from ipam.errors import NotYours, StaleLease
 from ipam.recovery import Claims, plan
-from ipam.recovery_papers import Question, decode_question, encode_question
+from ipam.recovery_papers import Question, decode_question, digest_of, encode_question
 from ipam.recovery_verdict import not_answered, obstacle, unready
 
 log = structlog.get_logger(__name__)
@@ -68,13 +68,18 @@ class Leader:
         elif stored is None or now - self._seen_at >= self._patience(question):
             self._pose(stands_at)
 
+    def forget(self) -> None:
+        """The store is trusted: a question of before, in a snapshot that holds it, is nobody's any more."""
+        self._nonce, self._judged = "", None
+
     @staticmethod
     def _patience(question: Question | None) -> float:
         persons = question is not None and question.is_persons
         return PERSON_SECONDS if persons else TAKEOVER_SECONDS
 
     def _pose(self, stands_at: int) -> None:
-        question = Question(secrets.token_hex(16), str(self._node))
+        nodes = digest_of(recovering.nodes_of(self._store))
+        question = Question(secrets.token_hex(16), str(self._node), nodes=nodes)
         if self._put(question, stands_at):
             self._nonce, self._posed_at, self._judged = question.nonce, self._clock.now(), None
             log.warning("leads the recovery of a store that went back", node=self._node)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cni.errors import TryAgain
-from felix_py.datastore.model import IPAddress
+from felix_py.datastore.model import IPAddress, NodeName
 from felix_py.kernel.errors import KernelRefused
 from felix_py.kernel.ownership import IPIP_LINK, VXLAN_LINKS
 from felix_py.kernel.port import Kernel
-from ipam.tunnels import TunnelKind
+from ipam.recovery_papers import Claim
+from ipam.tunnels import TunnelKind, handle_of
 
 LINKS = {
     TunnelKind.IPIP: IPIP_LINK,
@@ -21,9 +22,17 @@ LINKS = {
 
 @dataclass(frozen=True, slots=True)
 class TunnelDevices:
-    """Called by the allocator's thread."""
+    """Called by the allocator's and the recovery's thread."""
 
     kernel: Kernel
+
+    def claims(self, node: NodeName) -> list[Claim]:
+        """What they carry, as a store that went back must not give it away. Raises TransientError."""
+        return [
+            Claim(handle_of(kind, node), "", "", tuple(sorted(carried, key=int)))
+            for kind, carried in self().items()
+            if carried
+        ]
 
     def __call__(self) -> Mapping[TunnelKind, frozenset[IPAddress]]:
         """By kind; link-local addresses are not IPAM's. Raises TransientError: ask again."""

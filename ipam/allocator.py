@@ -125,12 +125,12 @@ class Allocator:
         return dict(self._status)
 
     def _document(self) -> dict[str, Any]:
-        state = self._view.state
+        state, taken = self._view.state, self._upkeep.in_use_is_held
         return {
             "node": self._view.node,
             "mayAct": state.may_act,
             "frozen": state.frozen,
-            "registered": state.may_act and self._census.done,
+            "registered": state.may_act and self._census.done and taken,
             "blocks": self._block_names(),
             "waiting": len(self._waiting),
             "unsettled": len(self._commit.unsettled),
@@ -141,8 +141,7 @@ class Allocator:
         }
 
     def _block_names(self) -> list[str]:
-        held = self._view.affinities
-        if self._told_of is not held:
+        if self._told_of is not (held := self._view.affinities):
             self._told_of, self._names = held, [str(key.cidr) for key, _ in held]
         return self._names
 
@@ -241,8 +240,7 @@ class Allocator:
         """Those to decide now, without whoever has gone or whose time is over."""
         now = self._clock.now()
         alive = [t for t in self._waiting if not t.abandoned and t.deadline > now]
-        crowded = bool(alive) and alive[0].attempts >= CROWDED_ATTEMPTS
-        count = 1 if crowded else BATCH_REQUESTS
+        count = 1 if alive and alive[0].attempts >= CROWDED_ATTEMPTS else BATCH_REQUESTS
         self._waiting = deque(alive[count:])
         return alive[:count]
 

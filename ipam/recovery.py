@@ -114,6 +114,8 @@ def _returning(snapshot: Snapshot, claims: Claims) -> Iterable[str]:
     for node, of_node in sorted(claims.items()):
         for claim in of_node:
             stored = snapshot.endpoints.get(claim.endpoint)
+            if not claim.endpoint:
+                continue  # a tunnel's: taken again by its node, or already held
             if stored is None or stored.container_id != claim.container_id:
                 yield f"{_named(claim)} on {node}: {', '.join(map(str, claim.addresses))}"
 
@@ -160,7 +162,8 @@ def _outside_pools(
     holders: Mapping[IPAddress, Attribute],
 ) -> Iterable[str]:
     """Nobody holds it in the store, and no pool is there in which it could be registered."""
-    for address, of_address in users.items():
+    pods = {address: named for address, named in users.items() if named[0].claim.endpoint}
+    for address, of_address in pods.items():
         if address not in holders and not any(address in pool.cidr for pool in snapshot.pools):
             yield (
                 f"{address} of {of_address[0]} lies in no pool of this store: restore the pool, "
@@ -169,4 +172,4 @@ def _outside_pools(
 
 
 def _named(claim: Claim) -> str:
-    return claim.endpoint.rpartition("/")[2]
+    return claim.endpoint.rpartition("/")[2] or claim.handle_id

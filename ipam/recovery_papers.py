@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class Question(msgspec.Struct, frozen=True):
     """Rises as long as the leader lives."""
     said: str = ""
     """One sentence for people: what the recovery waits for."""
+    nodes: str = ""
+    """A digest of the nodes that the store has: who remembers the same ones need not list them."""
 
     @property
     def is_persons(self) -> bool:
@@ -37,7 +40,10 @@ PERSON = "felixctl"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One attachment that lives: its handle, its endpoint's key, its container and its addresses."""
+    """One attachment that lives: its handle, its endpoint's key, its container and its addresses.
+
+    A tunnel device's addresses have neither endpoint nor container.
+    """
 
     handle_id: HandleId
     endpoint: str
@@ -107,6 +113,11 @@ def decode(raw: bytes, nonce: str) -> Answer | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return Answer(claims, told.manual, told.remembers, tuple(told.missed))
+
+
+def digest_of(nodes: Collection[NodeName]) -> str:
+    """The same names give the same text."""
+    return hashlib.sha256("\n".join(sorted(nodes)).encode()).hexdigest()[:16]
 
 
 def missed(known: Collection[NodeName], stored: Collection[NodeName]) -> tuple[str, ...]:

@@ -66,7 +66,8 @@ class Upkeep:
         self._leaving = Interval(LEAVING_SECONDS)
         self._retry = Retry(Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS))
         self._losses = 0
-        self._in_use_is_held = False
+        self.in_use_is_held = False
+        """What this node's tunnels use was taken since the store is trusted, or could not be."""
         self._leases: dict[TunnelKind, TunnelLease] = {}
         self.problems: dict[TunnelKind, str] = {}
         """Why a kind of tunnel has no address, for people."""
@@ -83,14 +84,14 @@ class Upkeep:
     def distrust(self) -> None:
         """The store went back: what was decided on it counts no more."""
         self._decided_on = None
-        self._in_use_is_held = False
+        self.in_use_is_held = False
         self._look_again.hurry()
 
     def hold(self) -> None:
         """While every node registers what lives there, and nothing new is given out: take in place what
         this node's tunnels use, as long as it is free. Raises StoreAway, StoreRefused."""
-        if not self._in_use_is_held:
-            self._in_use_is_held = self._settle_tunnels(only_in_use=True)
+        if not self.in_use_is_held:
+            self.in_use_is_held = self._settle_tunnels(only_in_use=True)
 
     def work(self) -> bool:
         """Do what is due; False: there is more, which comes before requests. Raises StoreAway."""

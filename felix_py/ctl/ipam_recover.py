@@ -24,7 +24,7 @@ from ipam import recovering
 from ipam.audit import snapshot_of
 from ipam.errors import GaveUp, NotYours, StaleLease
 from ipam.recovery import Recovery, plan
-from ipam.recovery_papers import PERSON, Question, encode_question
+from ipam.recovery_papers import PERSON, Question, digest_of, encode_question
 from ipam.recovery_verdict import Answers, silent
 
 ANSWER_SECONDS = 45.0
@@ -50,7 +50,8 @@ def recover(
     """Ask, plan, show, do; a line for each thing. Raises CommandError, Conflict."""
     with session.store() as store:
         closed_here = _close(store)
-        question = Question(secrets.token_hex(16), PERSON)
+        nodes = digest_of(recovering.nodes_of(store))
+        question = Question(secrets.token_hex(16), PERSON, nodes=nodes)
         asked = Transaction((), (Put(RECOVERY_QUESTION, encode_question(question)),))
         posed = store.transact(asked).revision
         done = False
@@ -126,7 +127,7 @@ def _answers(store: Store, nonce: str, terms: Terms, wait: Callable[[float], Non
 
 
 def _shown(answers: Answers, terms: Terms, made: Recovery) -> Iterator[str]:
-    living = sum(len(answer.living) for answer in answers.values())
+    living = sum(bool(claim.endpoint) for answer in answers.values() for claim in answer.living)
     yield f"{len(answers)} nodes answered, {living} attachments live; dead: {', '.join(terms.dead) or 'none'}"
     yield from (f"registered again: {each}" for each in made.returning)
     yield from (f"released, its pod lives no more: {path}" for path in made.endpoints)

@@ -97,7 +97,7 @@ def _cluster(held: KeyValue | None) -> tuple[str, str | None]:
         return "", f"{CLUSTER.path}: {value.reason}"
     assert isinstance(value, ClusterInformation)
     if not value.datastore_ready:
-        problem = "spec.datastoreReady is not true: the datastore is locked; unlock it"
+        problem = "spec.datastoreReady is not true: closed by a recovery (felixctl status), or by an operator"
         return value.cluster_guid, f"{CLUSTER.path}: {problem}"
     return value.cluster_guid, None
 

@@ -48,6 +48,21 @@ class Judge:
         history.observe(identity.guid, revision)
         history.saw_nonce(identity.nonce)
 
+    def disproves(self, identity: Identity, revision: int) -> bool | None:
+        """Whether the store, as it is now, is not the one we know; None: that cannot be told.
+
+        Notes nothing. What was found a second ago may have been said of another one: the right data
+        may have returned, or this store may have been accepted, and the syncer is about to notice.
+        """
+        history = self._history
+        if self.accepts(identity, revision, frozen=True) or identity.guid != history.guid:
+            return False
+        if revision < history.highest or self._lacks_accepted(identity):
+            return True
+        if history.witness is None:
+            return None if history.doubt else False
+        return not self._shows_witness()
+
     def doubt(self, reason: str, revision: int) -> None:
         """Note it, once; a witness of a revision that this store has not reached is none of its."""
         if self._history.doubt:

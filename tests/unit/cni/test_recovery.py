@@ -61,6 +61,7 @@ class Server:
     adding: set[object] = field(default_factory=set)
     registered: bool = False
     manual: bool = False
+    disproved: bool | None = True
     state: StoreState = field(default=StoreState(True, True, "went back", 9, cause=Cause.WENT_BACK))
 
     def __post_init__(self) -> None:
@@ -70,6 +71,7 @@ class Server:
             lambda: self.living,
             lambda: frozenset(self.adding),
             lambda: self.known,
+            lambda identity, _: self.disproved and not identity.nonce,
             lambda: self.registered,
         )
         self.recovery = Recovery(
@@ -222,6 +224,7 @@ def test_a_node_that_does_not_answer_holds_all_up_and_is_named_everywhere(story:
 
 def test_a_node_that_only_memory_knows_is_waited_for(story: Story) -> None:
     story.servers[1].known = frozenset({A, B, C})
+    story.servers[0].known = frozenset({A, B})
     story.pass_time(ALL_THE_TIME)
     assert "waits for c" in story.servers[0].said
     assert not story.accepted
@@ -305,6 +308,26 @@ def test_a_gate_that_a_person_opened_is_not_closed_again(story: Story) -> None:
     assert "somebody opened" in story.servers[0].said
 
 
+def test_a_store_that_the_next_look_will_trust_again_is_not_closed(story: Story) -> None:
+    """Its data returned, and the syncer has not said so yet."""
+    for server in story.servers:
+        server.disproved = False
+    revision = story.store.revision
+    story.pass_time(4)
+    assert story.store.revision == revision
+
+
+def test_who_cannot_tell_closes_it_unless_set_to_manual(story: Story) -> None:
+    unsure = StoreState(True, True, "went back once", 9, cause=Cause.UNSURE)
+    manual = story.server(A, ONE, TWO, manual=True)
+    for server in (*story.servers, manual):
+        server.state, server.disproved = unsure, None
+    story.pass_time(4, manual)
+    assert story.gate.is_open
+    story.pass_time(4)
+    assert story.gate.ours
+
+
 def test_a_foreign_store_is_neither_closed_nor_answered_unless_a_person_asks(story: Story) -> None:
     """A daemon that was pointed at another cluster's etcd."""
     (one, _) = story.servers
@@ -366,6 +389,27 @@ def test_who_leads_and_dies_is_followed_by_another_with_a_question_of_its_own(st
     assert (second.by, second.nonce != first.nonce) == ("b", True)
     story.pass_time(ALL_THE_TIME, one, other)
     assert story.accepted
+
+
+def test_a_question_in_the_snapshot_is_asked_anew_with_what_lives_now(story: Story) -> None:
+    """The snapshot was taken while another recovery stood just before its end."""
+    one = story.servers[0]
+    story.pass_time(SETTLE_SECONDS - 4)
+    halfway, question = story.store.snapshot(), story.question
+    story.pass_time(8)
+    assert story.store.get(ACCEPTED) is not None
+    for server in story.servers:
+        server.trusts()
+    story.pass_time(2)
+    one.living = [ONE]
+    story.store.restore(halfway)
+    for server in story.servers:
+        server.state = StoreState(True, True, "went back", 9, cause=Cause.WENT_BACK)
+    story.pass_time(2)
+    assert story.question == question, "it waits for whoever asked"
+    story.pass_time(TAKEOVER_SECONDS + ALL_THE_TIME)
+    assert story.accepted
+    assert story.endpoints == {endpoint("one").key.path}
 
 
 def test_a_leader_that_was_overtaken_does_not_open(story: Story) -> None:

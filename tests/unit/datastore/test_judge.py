@@ -45,6 +45,10 @@ class Daemon:
         found, revision = self.store.get_many((CLUSTER.path, ACCEPTED))
         self.judge.check(identity_of(found[CLUSTER.path], found[ACCEPTED]), revision)
 
+    def disproved(self) -> bool | None:
+        found, revision = self.store.get_many((CLUSTER.path, ACCEPTED))
+        return self.judge.disproves(identity_of(found[CLUSTER.path], found[ACCEPTED]), revision)
+
     def cause(self) -> Cause:
         with pytest.raises(Frozen) as frozen:
             self.look()
@@ -120,3 +124,30 @@ def test_an_accept_while_all_is_well_is_remembered(daemon: Daemon) -> None:
     daemon.accept("n2")
     daemon.look()
     assert daemon.history.last_nonce == "n2"
+
+
+def test_a_second_look_tells_the_store_that_went_back_from_the_one_that_returned(
+    daemon: Daemon,
+) -> None:
+    old = daemon.store.snapshot()
+    for _ in range(9):
+        daemon.store.put("/x", b"2")
+    new = daemon.store.snapshot()
+    daemon.look()
+    held = daemon.store.get("/x")
+    assert held is not None
+    daemon.history.saw(held)
+    assert daemon.disproved() is False
+    daemon.store.restore(old)
+    assert daemon.disproved() is True
+    assert daemon.cause() is Cause.WENT_BACK
+    assert daemon.disproved() is True
+    for _ in range(20):
+        daemon.store.put("/elsewhere", b"")
+    assert daemon.disproved() is True
+    daemon.accept("n1")
+    assert daemon.disproved() is False, "it is accepted, which the next look notices"
+    daemon.store.restore(new)
+    assert daemon.disproved() is False
+    daemon.cluster("h")
+    assert daemon.disproved() is False, "another cluster's: not ours to judge"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
@@ -177,6 +177,7 @@ class Machine:
         fence: NodeFence | None = None,
         living: Living = tuple,
         devices: Devices = dict,
+        others: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store = store
         self.name = NodeName(name)
@@ -191,6 +192,7 @@ class Machine:
             self.clock,
             living=living,
             devices=devices,
+            others=others,
             start_at=start_at,
         )
         self._known: set[Key] = set()

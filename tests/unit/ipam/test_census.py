@@ -136,6 +136,31 @@ def test_other_nodes_are_waited_for() -> None:
     assert owners(made) == {"10.0.0.0": "new"}
 
 
+def test_others_that_say_so_are_waited_for_longer_and_what_lives_here_is_not_held_up() -> None:
+    made = cluster()
+    register = [True]
+    a = Machine(
+        made.store,
+        "a",
+        start_at=first,
+        living=lambda: [request("h1", "10.0.0.0")],
+        others=lambda: register[0],
+    )
+    assert not a.allocator.status()["registered"]
+    a.sync()
+    freeze_and_thaw(a)
+    ticket = a.submit(AssignRequest(HandleId("new"), {}))
+    a.settle_down()
+    assert owners(made) == {"10.0.0.0": "h1"}
+    assert a.allocator.status()["registered"]
+    a.clock.advance(OTHERS_SECONDS)
+    a.settle_down()
+    assert owners(made) == {"10.0.0.0": "h1"}
+    register[0] = False
+    a.settle_down()
+    assert addresses(ticket.wait(0)) == ["10.0.0.1"]
+
+
 def test_an_address_that_became_anothers_is_reported_and_neither_touched_nor_given_out() -> None:
     made = cluster()
     Machine(made.store, "b", start_at=first).assign("theirs")

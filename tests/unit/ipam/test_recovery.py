@@ -92,6 +92,17 @@ def test_an_address_that_the_store_gives_to_another_that_lives_is_told(made: Clu
     ]
 
 
+def test_what_a_tunnel_carries_is_a_claim_like_any_other(made: Cluster) -> None:
+    handle = HandleId("ipip-tunnel-addr-b")
+    tunnel = Claim(handle, "", "", (ip_address("10.0.0.1"),))
+    outside = Claim(handle, "", "", (ip_address("192.0.2.1"),))
+    assert planned(made, a=[ONE], b=[tunnel, outside]).conflicts == (), "the pod is gone"
+    found = planned(made, a=[ONE, TWO], b=[tunnel, outside])
+    (said,) = found.conflicts
+    assert said.startswith("10.0.0.1 is used by a-k8s-two-eth0 on a and by ipip-tunnel-addr-b on b")
+    assert (found.undecided, found.returning) == ((), ())
+
+
 def test_an_address_in_no_pool_of_the_store_is_for_a_person(made: Cluster) -> None:
     found = planned(made, a=[ONE, TWO, claim("three", "192.0.2.1")])
     (said,) = found.undecided
