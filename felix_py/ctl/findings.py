@@ -35,7 +35,7 @@ def problems(daemon: str, document: Mapping[str, Any] | None, *, running: bool) 
     found = []
     frozen = mapping(document.get("store")).get("frozen")
     if state == "frozen":
-        found.append(f"{daemon} is frozen: {frozen}; see `felixctl datastore accept`")
+        found.append(f"{daemon} is frozen: {frozen}; see `felixctl ipam recover`")
     elif state == "etcd away":
         found.append(f"{daemon}: etcd does not answer; traffic goes on as it was")
     elif state == "starting":

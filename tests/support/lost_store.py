@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import subprocess
 import threading
 import time
@@ -11,19 +13,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from felix_py.lab import cni_runtime, pods
 from felix_py.lab.home import Home
 from felix_py.lab.machine import Machine, layer
+from felix_py.lab.node import CONFIG
 from tests.e2e import truth
+from tests.functional.ipam.history_check import BLOCKS, MARK, Change, by_revision
 from tests.support.lab import Lab, eventually
 from tests.support.pinger import Count, Pinger
 
 NODES = ("node-a1", "node-a2", "node-b1", "node-b2")
+CLUSTER_KEY = "/calico/resources/v3/projectcalico.org/clusterinformations/default"
+RECOVERY_KEYS = "/felix-py/v1/recovery/"
 DAEMONS = ("felix", "bgp", "cni")
 TRY_AGAIN = 11
 NOTICE_SECONDS = 10.0
@@ -141,6 +149,69 @@ class Cluster:
 
     def felixctl(self, node: str, *arguments: str) -> str:
         return self.lab.exec(node, "felixctl", *arguments)
+
+    def recovery(self, mode: str) -> None:
+        """Set `cni.recovery` on every node and start its cni server again."""
+        before = {node: self.lab.pids(node, "cni") for node in NODES}
+        for node in NODES:
+            file = layer(self.disk_of(node), "/etc") / CONFIG
+            settings = yaml.safe_load(file.read_text())
+            if settings["cni"].get("recovery") != mode:
+                settings["cni"]["recovery"] = mode
+                file.write_text(yaml.safe_dump(settings, sort_keys=False))
+                self.lab.felix_lab("fail", "process", node, "cni")
+                assert eventually(lambda n=node: self._again(n, before[n]), 30)  # type: ignore[misc]
+
+    def _again(self, node: str, before: list[int]) -> bool:
+        """Another cni server runs there and serves."""
+        pids = self.lab.pids(node, "cni")
+        told = self.said(node)["daemons"]["cni"]
+        return bool(set(pids) - set(before)) and (
+            told["state"] == "ok" and told["status"]["pid"] in pids
+        )
+
+    def disk_of(self, node: str) -> Path:
+        return self.home.disk(node)
+
+    def cluster_information(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ctl("get", "--print-value-only", CLUSTER_KEY))
+        return found
+
+    def closed(self) -> bool:
+        """Whether a node closed the gate."""
+        ready = self.cluster_information()["spec"]["datastoreReady"]
+        return not ready and bool(self.ctl("get", "--keys-only", f"{RECOVERY_KEYS}gate").strip())
+
+    def recovery_keys(self) -> str:
+        return self.ctl("get", "--prefix", "--keys-only", RECOVERY_KEYS).strip()
+
+    def waits_for(self, node: str) -> str:
+        """The sentence by which a node's status says what a recovery waits for."""
+        return str(self.said(node)["daemons"]["cni"]["status"]["recovery"]["waitsFor"])
+
+    def given_away(self, living: dict[str, str], since: int) -> list[str]:
+        """Every revision after one: who else was given an address (-> container) of a pod that lives."""
+        mark = f"{MARK}/{secrets.token_hex(4)}"
+        self.ctl("put", mark, "{}")
+        command = [*self.etcdctl, "watch", "--rev=1", "-w", "json", "--prefix", "/calico/"]
+        owners: dict[str, str] = {}
+        found = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+            try:
+                for revision, changes in by_revision(watch, mark):
+                    before, owners = owners, _owners_after(owners, changes)
+                    found += [
+                        f"{address} given to {handle} at revision {revision}"
+                        for address, handle in owners.items()
+                        if revision > since
+                        and before.get(address) != handle
+                        and address in living
+                        and not handle.endswith(living[address])
+                    ]
+            finally:
+                watch.kill()
+        self.ctl("del", mark)
+        return found
 
     # pods
 
@@ -275,6 +346,24 @@ class Cluster:
         directory = layer(self.home.disk(node), "/var/lib") / "felix-py" / "pending-del"
         return list(directory.glob("*.json"))
 
+    def containers(self) -> dict[str, str]:
+        """Address -> container of every pod that lives, from the pods themselves."""
+        inside = self.inside()
+        return {inside[pod.name]: pod.container_id for pod in pods.every(self.home)}
+
+    @contextmanager
+    def mute(self, node: str) -> Iterator[None]:
+        """Its cni server hangs meanwhile."""
+        pids = self.lab.pids(node, "cni")
+        assert pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     # pings
 
     @contextmanager
@@ -296,3 +385,19 @@ class Cluster:
         lost = [str(count) for count in counts if count.missing or count.duplicates]
         assert not lost, "\n".join(lost)
         assert all(count.sent > 100 for count in counts)
+
+
+def _owners_after(owners: dict[str, str], changes: list[Change]) -> dict[str, str]:
+    """Address -> handle, when these blocks have changed."""
+    after = dict(owners)
+    for key, block in changes:
+        if not key.startswith(BLOCKS):
+            continue
+        cidr = ip_network(key.rpartition("/")[2].replace("-", "/"))
+        for address in [each for each in after if ip_address(each) in cidr]:
+            del after[address]
+        for ordinal, index in enumerate(block["allocations"] if block else ()):
+            if index is not None:
+                handle = block["attributes"][index]["handle_id"]
+                after[str(cidr.network_address + ordinal)] = handle
+    return after

@@ -46,12 +46,13 @@ def history(server: Told) -> Iterator[tuple[int, list[Change]]]:
         [*command, "--prefix", "/calico/"], stdout=subprocess.PIPE, text=True
     ) as watch:
         try:
-            yield from _by_revision(watch, mark)
+            yield from by_revision(watch, mark)
         finally:
             watch.kill()
 
 
-def _by_revision(watch: subprocess.Popen[str], mark: str) -> Iterator[tuple[int, list[Change]]]:
+def by_revision(watch: subprocess.Popen[str], mark: str) -> Iterator[tuple[int, list[Change]]]:
+    """What `etcdctl watch -w json` says, until the mark was written."""
     assert watch.stdout is not None
     revision = 0
     changes: list[Change] = []
