@@ -19,7 +19,7 @@ import structlog
 from cni.recovery_leader import Leader
 from felix_py.datastore.changes import StoreState
 from felix_py.datastore.codec import decode as decode_value
-from felix_py.datastore.errors import RevisionCompacted, StoreAway, StoreRefused, StoreWentBack
+from felix_py.datastore.errors import StoreRefused
 from felix_py.datastore.gate import Gate, close, gate_of
 from felix_py.datastore.identity import ACCEPTED, CLUSTER, Cause, Identity, identity_of
 from felix_py.datastore.keys import (
@@ -33,7 +33,7 @@ from felix_py.datastore.model import NodeName
 from felix_py.datastore.model_own import Session
 from felix_py.datastore.store import Delete, KeyValue, Put, Store, Transaction
 from felix_py.runtime.clock import Clock
-from felix_py.runtime.errors import RefusedError, TransientError
+from felix_py.runtime.errors import FelixPyError
 from felix_py.runtime.schedule import Interval
 from ipam.recovering import nodes_of
 from ipam.recovery_papers import (
@@ -118,9 +118,7 @@ class Recovery:
             looked_at = self._clock.now()
             try:
                 self.step()
-            except (
-                StoreAway, StoreRefused, StoreWentBack, RevisionCompacted, TransientError, RefusedError
-            ) as error:  # fmt: skip
+            except FelixPyError as error:
                 log.warning("recovery: no step now", reason=str(error))
 
     def step(self) -> None:

@@ -9,7 +9,9 @@ said what lives there.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
@@ -30,8 +32,9 @@ log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS = 10.0
 """From the question to the earliest opening: who restores in several steps is not overtaken."""
-TAKEOVER_SECONDS, PERSON_SECONDS = 15.0, 600.0
-"""A question that stood still for so long, a node's or a person's, has no leader any more."""
+BEAT_SECONDS, TAKEOVER_SECONDS, PERSON_SECONDS = 3.0, 30.0, 600.0
+"""How often the question rises during long work; one that stood still for so long, a node's or a person's,
+has no leader any more. Reading a hundred thousand addresses takes ten seconds."""
 REPLAN_SECONDS = 30.0
 """How often a plan that was held up is made again while no answer changes."""
 CHANGED = "what was to be released changed meanwhile; it is looked at again"
@@ -55,6 +58,7 @@ class Leader:
         self._posed_at = 0.0
         self._seen, self._seen_at = -1, 0.0
         self._judged: _Judged | None = None
+        self._beats = 0
 
     def step(self, gate: Gate, revision: int, stored: KeyValue | None) -> None:
         """One look; `stored` is the question as it stands. Raises what the store does, GaveUp."""
@@ -64,7 +68,7 @@ class Leader:
         if stands_at != self._seen:
             self._seen, self._seen_at = stands_at, now
         if question is not None and question.by == self._node and question.nonce == self._nonce:
-            self._lead(question, stands_at, gate, revision)
+            self._lead(question, gate, revision)
         elif stored is None or now - self._seen_at >= self._patience(question):
             self._pose(stands_at)
 
@@ -84,19 +88,27 @@ class Leader:
             self._nonce, self._posed_at, self._judged = question.nonce, self._clock.now(), None
             log.warning("leads the recovery of a store that went back", node=self._node)
 
-    def _lead(self, question: Question, stands_at: int, gate: Gate, revision: int) -> None:
+    def _lead(self, question: Question, gate: Gate, revision: int) -> None:
         settled = self._clock.now() - self._posed_at >= SETTLE_SECONDS
-        said = self._held_up(question.nonce, settled=settled)
+        said = self._held_up(question, settled=settled)
         if settled and said is None:
-            also = (ModRevisionIs(RECOVERY_QUESTION, stands_at),)
+            also = (ModRevisionIs(RECOVERY_QUESTION, self._seen),)
             if recovering.accept_and_open(self._store, gate, revision, also):
                 log.warning("recovered: the store is accepted, its gate is open")
             return
         if said and said != question.said:
             log.error("recovery is held up", why=said)
-        self._put(replace(question, beat=question.beat + 1, said=said or ""), stands_at)
+        self._put(replace(question, beat=question.beat + 1, said=said or ""), self._seen)
 
-    def _held_up(self, nonce: str, *, settled: bool) -> str | None:
+    def _beat(self, question: Question) -> None:
+        """In the midst of long work. Raises StaleLease: another leads by now."""
+        if self._clock.now() - self._seen_at < BEAT_SECONDS:
+            return
+        self._beats += 1
+        if not self._put(replace(question, beat=question.beat + self._beats), self._seen):
+            raise StaleLease("another node leads the recovery by now")
+
+    def _held_up(self, question: Question, *, settled: bool) -> str | None:
         """What stands against opening; None: nothing, and once settled what lives no more is released."""
         stored, there = recovering.nodes_of(self._store), recovering.answered_by(self._store)
         quiet = sorted(stored - set(there))
@@ -106,15 +118,16 @@ class Leader:
         judged, now = self._judged, self._clock.now()
         if judged is not None and judged.state == state and now - judged.at < REPLAN_SECONDS:
             return judged.said
-        answers = recovering.answers_to(self._store, nonce)
+        answers = recovering.answers_to(self._store, question.nonce)
         against = unready(stored, answers)
         if against is None and settled:
-            against = self._carried_out({node: each.living for node, each in answers.items()})
+            claims = {node: each.living for node, each in answers.items()}
+            against = self._carried_out(claims, partial(self._beat, question))
             if against is not None and against != CHANGED:
                 self._judged = _Judged(self._clock.now(), state, against)
         return against
 
-    def _carried_out(self, claims: Claims) -> str | None:
+    def _carried_out(self, claims: Claims, beat: Callable[[], None]) -> str | None:
         """Why the plan is not carried out; None: it was."""
         snapshot = snapshot_of(self._store)
         made = plan(snapshot, claims)
@@ -122,7 +135,8 @@ class Leader:
         if against is not None:
             return against
         try:
-            endpoints, more = recovering.release(self._store, snapshot, made)
+            beat()
+            endpoints, more = recovering.release(self._store, snapshot, made, beat)
         except (StaleLease, NotYours) as error:
             log.warning(CHANGED, why=str(error))
             return CHANGED

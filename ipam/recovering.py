@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from felix_py.datastore import codec
 from felix_py.datastore.gate import Gate
@@ -50,10 +51,13 @@ def answers_to(store: Store, nonce: str) -> dict[NodeName, Answer]:
     return found
 
 
-def release(store: Store, snapshot: Snapshot, made: Recovery) -> tuple[int, int]:
+def release(
+    store: Store, snapshot: Snapshot, made: Recovery, beat: Callable[[], None] = lambda: None
+) -> tuple[int, int]:
     """What lives no more, each as it was judged: endpoints, and addresses beside theirs.
 
-    Raises StaleLease, NotYours, GaveUp: something changed meanwhile.
+    beat: called between any two; there may be thousands. Raises StaleLease, NotYours, GaveUp: something
+    changed meanwhile, and what beat raises.
     """
     office = Office(store)
     for path in made.endpoints:
@@ -62,6 +66,7 @@ def release(store: Store, snapshot: Snapshot, made: Recovery) -> tuple[int, int]
         seen = _as_judged(store, key, snapshot.endpoints[path].revision)
         if seen is None or not release_endpoint(office, key, seen):
             raise StaleLease(f"{path} changed meanwhile")
+        beat()
     return len(made.endpoints), len(release_addresses(office, made.leases).released)
 
 

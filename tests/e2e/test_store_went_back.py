@@ -293,6 +293,65 @@ def test_a_wiped_store_is_filled_again_by_who_lives_once_its_pools_are_restored(
     assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
 
 
+@pytest.mark.timeout(400)
+def test_the_data_that_returns_after_a_recovery_is_recovered_in_its_turn(cluster: Cluster) -> None:
+    """The wrong snapshot is restored and recovers; pods come and go; then the right one is put in its place.
+
+    It does not know what happened since, and its revision is the higher one.
+    """
+    cluster.recovery("automatic")
+    snapshot = cluster.snapshot()
+    passing, *after = cluster.add("node-a2", "node-a1", "node-b2")
+    for _ in range(WRITES_OF_OTHERS):
+        cluster.ctl("put", "/elsewhere", "x")
+    with cluster.nothing_lost(*after):
+        newer = cluster.swap(cluster.restored(snapshot))
+        assert eventually(lambda: cluster.all_are("ok") and not cluster.recovery_keys(), 90)
+        cluster.delete(passing)
+        after += cluster.add(*NODES)
+        before = Before.of(cluster)
+        cluster.swap(newer)
+        since = cluster.revision()
+        cluster.wait_frozen("went back")
+        ok = eventually(lambda: cluster.all_are("ok"), BY_ITSELF_SECONDS)
+        assert ok, cluster.but("ok")
+        recovered(cluster, since, before)
+    cluster.delete(*after)
+    assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
+
+
+@pytest.mark.timeout(400)
+def test_a_wiped_store_that_is_initialised_anew_is_touched_only_when_a_person_says_so(
+    cluster: Cluster,
+) -> None:
+    """Its cluster is another one by name: nobody but a person knows that it was made for this one."""
+    cluster.recovery("automatic")
+    after = cluster.add("node-a1", "node-b1")
+    file = cluster.lab.directory / "objects.yaml"
+    kinds = ("ippools", "bgpconfigurations", "bgppeers", "nodes")
+    told = [cluster.felixctl("node-a1", "get", kind, "-o", "yaml") for kind in kinds]
+    lines = "---\n".join(told).splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if "resourceVersion:" not in line))
+    before = Before.of(cluster)
+    with cluster.nothing_lost(*after):
+        cluster.swap(None)
+        cluster.wait_frozen("absent")
+        cluster.felixctl("node-a1", "init")
+        cluster.felixctl("node-a1", "apply", "--yes", "-f", str(file))
+        since = cluster.revision()
+        cluster.wait_frozen("belongs to")
+        assert "made anew for this cluster: felixctl ipam recover" in cluster.waits_for("node-a2")
+        time.sleep(5)
+        assert cluster.revision() == since, "one of us wrote into it"
+        with cluster.starting(1) as made:
+            cluster.felixctl("node-b1", "ipam", "recover", "--yes")
+            assert eventually(lambda: len(made) == len(NODES), BY_ITSELF_SECONDS)
+        assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
+        recovered(cluster, since, before)
+    cluster.delete(*after, *made)
+    assert eventually(cluster.agree, SETTLE_SECONDS), cluster.disagreements()
+
+
 def test_the_search_for_doubles_finds_one_that_is_planted(cluster: Cluster) -> None:
     """The control of what the other tests rely on."""
     one, other = pods.every(cluster.home)[:2]

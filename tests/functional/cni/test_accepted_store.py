@@ -143,6 +143,28 @@ def test_a_node_that_is_all_there_is_recovers_a_restored_store_by_itself(node: C
     assert not node.left_behind()
 
 
+def test_a_server_without_a_memory_gives_nothing_out_of_a_store_that_another_closed(
+    node: CniNode,
+) -> None:
+    """A node that was started again after the restore: nothing tells it that the store went back."""
+    snapshot = node.etcd.snapshot()
+    living = node.container()
+    assert node.call("ADD", living).exit_code == 0
+    node.etcd.restore(snapshot)
+    _until(lambda: not _cluster(node)["spec"]["datastoreReady"])
+    node.kill_server()
+    (node.directory / "run/history/cni.json").unlink()
+    (node.directory / "run/status/cni.json").unlink()
+    node.start_server(wait=False)
+    _until(lambda: (node.directory / "run/status/cni.json").exists() and _frozen(node))
+    assert node.call("ADD", node.container()).code == 11
+    assert len(node.allocations()) == 0
+    _accept(node)
+    _until(lambda: len(node.allocations()) == 1 and not _frozen(node))
+    assert node.call("DEL", living).exit_code == 0
+    assert not node.left_behind()
+
+
 def _address(result: Result) -> str:
     return str(result.json["ips"][0]["address"])
 

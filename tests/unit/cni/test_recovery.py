@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from cni.recovery import REGISTER_SECONDS, Here, Recovery
-from cni.recovery_leader import PERSON_SECONDS, SETTLE_SECONDS, TAKEOVER_SECONDS
+from cni.recovery_leader import BEAT_SECONDS, PERSON_SECONDS, SETTLE_SECONDS, TAKEOVER_SECONDS
 from felix_py.datastore import gate
 from felix_py.datastore.changes import StoreState
 from felix_py.datastore.codec import encode
@@ -28,6 +28,7 @@ from felix_py.datastore.model import HandleId, Kind, NodeName
 from felix_py.datastore.model_own import Session
 from felix_py.datastore.store import Transaction
 from felix_py.runtime.clock import FakeClock
+from ipam import recovering
 from ipam.recovery_papers import Claim, Question, decode, decode_question, encode_question
 from tests.unit.ipam.cluster import Cluster
 from tests.unit.ipam.test_audit import endpoint, made
@@ -352,6 +353,21 @@ def test_a_store_in_which_another_machine_has_our_name_is_left_alone(story: Stor
     assert "is of machine else" in story.servers[0].said
 
 
+def test_of_two_copies_that_serve_a_node_each_neither_is_opened(story: Story) -> None:
+    """Each node finds its own copy, both of this cluster."""
+    other = MemoryStore()
+    other.restore(story.store.snapshot())
+    story.servers = [story.server(A, ONE, TWO), Server(other, B, story.clock)]
+    story.pass_time(60)
+    for store in (story.store, other):
+        found, _ = gate.look(store)
+        assert found is not None
+        assert found.ours
+        assert store.get(ACCEPTED) is None
+    assert "waits for b" in story.servers[0].said
+    assert "waits for a" in story.servers[1].said
+
+
 def test_a_store_without_cluster_is_not_written_to(story: Story) -> None:
     story.store.delete(CLUSTER.path)
     revision = story.store.revision
@@ -420,6 +436,31 @@ def test_a_leader_that_was_overtaken_does_not_open(story: Story) -> None:
     stored = story.store.get(recovery_answer(A))
     assert stored is not None
     assert decode(stored.value, "n") is not None, "but all have answered the person"
+
+
+def test_who_leads_shows_that_it_lives_during_long_work_and_stops_when_another_leads(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[int] = []
+
+    def release(*_: object) -> tuple[int, int]:
+        beat = _[3]
+        assert callable(beat)
+        for _number in range(3):
+            story.clock.seconds += BEAT_SECONDS
+            beat()
+            stored = story.store.get(RECOVERY_QUESTION)
+            assert stored is not None
+            beats.append(stored.mod_revision)
+        story.store.put(RECOVERY_QUESTION, encode_question(Question("n", "felixctl")))
+        story.clock.seconds += BEAT_SECONDS
+        beat()
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(recovering, "release", release)
+    story.pass_time(ALL_THE_TIME)
+    assert len(set(beats)) == 3
+    assert not story.accepted
 
 
 def test_a_person_who_went_away_is_followed_in_the_end(story: Story) -> None:
