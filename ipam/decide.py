@@ -89,7 +89,7 @@ def release(draft: Draft, request: ReleaseRequest) -> Released:
     touched: set[IPNetwork] = set()
     unreadable = False
     named = draft.handle(request.handle_id).blocks
-    for cidr in dict.fromkeys([*named, *own.naming(draft.view, request.handle_id)]):
+    for cidr in _naming(draft, request.handle_id, named):
         try:
             block = _looked_at(draft, cidr, named)
         except Unreadable:
@@ -156,6 +156,19 @@ def _own_node(draft: Draft) -> Node:
     return node
 
 
+def _naming(draft: Draft, handle_id: HandleId, named: Collection[IPNetwork]) -> list[IPNetwork]:
+    """The blocks that may hold a handle's addresses, all of them read.
+
+    Raises MissingFacts for all at once: a handle may name more blocks than there are rounds of reading.
+    """
+    cidrs = list(dict.fromkeys([*named, *own.naming(draft.view, handle_id)]))
+    keys = [BlockKey(cidr) for cidr in cidrs]
+    unread = [k for k in keys if not draft.planned(k)[0] and draft.view.get(k) is None]
+    if unread:
+        raise MissingFacts(*unread)
+    return cidrs
+
+
 def _looked_at(draft: Draft, cidr: IPNetwork, named: Collection[IPNetwork]) -> Block | None:
     """A block that may hold a handle's addresses. If the handle names it, what it holds is compared:
     another node may have borrowed from a block of ours without our knowing."""
@@ -169,7 +182,7 @@ def held_by(draft: Draft, handle_id: HandleId, *, assume_absent: bool = True) ->
     """The addresses that a handle holds, each with its block as it will be."""
     found: list[Taken] = []
     named = draft.handle(handle_id, assume_absent=assume_absent).blocks
-    for cidr in dict.fromkeys([*named, *own.naming(draft.view, handle_id)]):
+    for cidr in _naming(draft, handle_id, named):
         try:
             block = _looked_at(draft, cidr, named)
         except Unreadable:

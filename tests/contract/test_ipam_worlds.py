@@ -12,8 +12,9 @@ from felix_py.datastore.etcd_store import EtcdStore
 from felix_py.datastore.memory_store import MemoryStore
 from tests.support.etcd import EtcdServer
 from tests.support.ipam_stories import wipe
+from tests.unit.ipam.contested import HANDLES
 from tests.unit.ipam.stories import Stories
-from tests.unit.ipam.world import HANDLES, World
+from tests.unit.ipam.world import World
 
 
 @pytest.fixture

@@ -181,6 +181,8 @@ class Machine:
     ) -> None:
         self.store = store
         self.name = NodeName(name)
+        self.patience = 4
+        """Steps until who asked goes away."""
         self.clock = FakeClock()
         self.mailbox: SyncMailbox = Mailbox()
         self.fence = fence or SimpleFence(store, self.name)
@@ -263,7 +265,7 @@ class Machine:
     def ask(self, request: AssignRequest | ReleaseRequest) -> Lease | Released:
         self.sync()
         ticket = self.submit(request)
-        self.settle_down(4)
+        self.settle_down(self.patience)
         return ticket.wait(0)
 
     def assign(self, handle: str, **fields: Any) -> Lease:

@@ -12,7 +12,8 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.unit.ipam.world import ALL, HANDLES, NODES, POOLS, RESERVATIONS, Committed, World
+from tests.unit.ipam.contested import ALL, HANDLES, NODES, POOLS, RESERVATIONS, SIZES
+from tests.unit.ipam.world import Committed, World
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Stories(RuleBasedStateMachine):
         """Of whatever the node does next."""
         self._each(lambda world: world.lose(node, committed))
 
-    @rule(nodes=st.permutations(NODES), handle=HANDLE, address=ADDRESS, kind=st.integers(0, 6))
+    @rule(nodes=st.permutations(NODES), handle=HANDLE, address=ADDRESS, kind=st.integers(0, 7))
     def something_comes_between(
         self, nodes: list[str], handle: str, address: str, kind: int
     ) -> None:
@@ -62,6 +63,7 @@ class Stories(RuleBasedStateMachine):
             lambda world: world.give_up_blocks(node),
             lambda world: world.reserve(f"{address}/{ip_address(address).max_prefixlen}"),
             lambda world: world.switch("big"),
+            lambda world: world.resize("big", 29),
             lambda world: world.set_strict(strict=not world.strict),
         ]
         self._each(lambda world: world.between(node, happens[kind]))
@@ -85,6 +87,10 @@ class Stories(RuleBasedStateMachine):
     @rule(pool=st.sampled_from(sorted(POOLS)))
     def switch(self, pool: str) -> None:
         self._each(lambda world: world.switch(pool))
+
+    @rule(size=st.sampled_from([(pool, size) for pool in sorted(SIZES) for size in SIZES[pool]]))
+    def resize(self, size: tuple[str, int]) -> None:
+        self._each(lambda world: world.resize(*size))
 
     @rule(cidr=st.sampled_from(RESERVATIONS))
     def reserve(self, cidr: str) -> None:

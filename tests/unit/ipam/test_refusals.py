@@ -89,6 +89,15 @@ def test_after_an_outage_blocks_are_listed_again_before_a_refusal() -> None:
     assert len(addresses(late.wait(0))) == 1
 
 
+def test_a_handle_in_more_blocks_than_there_are_rounds_of_reading_is_found_and_freed() -> None:
+    made, a, b = two_nodes()
+    made.pool("tiny", "10.0.1.0/28", 32)
+    given = b.assign("h", count=16, pools=("tiny",))
+    assert set(addresses(a.assign("h", count=16))) == set(addresses(given))
+    assert len(addresses(a.release("h"))) == 16
+    assert made.handle("h") is None
+
+
 def test_a_refusal_reads_what_it_rests_on_once_and_not_for_each_request() -> None:
     made, a, b = two_nodes()
     store = made.store

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import settings
 
 from felix_py.datastore.memory_store import MemoryStore
+from tests.unit.ipam.contested import HANDLES
 from tests.unit.ipam.stories import Stories
-from tests.unit.ipam.world import HANDLES, World
+from tests.unit.ipam.world import World
 
 
 class InMemory(Stories):

@@ -26,22 +26,16 @@ from ipam.office import Office
 from ipam.requests import AssignRequest, Lease
 from tests.support.hooked_store import HookedStore
 from tests.unit.ipam.cluster import AT, Machine, addresses
-from tests.unit.ipam.written import endpoint, held_in, named_by_handles, owners, shown_by
+from tests.unit.ipam.contested import ALL, NODES, POOLS, pool_of
+from tests.unit.ipam.written import (
+    endpoint,
+    has_odd_block,
+    held_in,
+    lies_in_block_of,
+    named_by_handles,
+    shown_by,
+)
 
-NODES = ("a", "b", "c")
-HANDLES = tuple(f"net.c{number}" for number in range(6))
-POOLS = {"big": ("10.0.0.0/28", 30), "small": ("10.0.1.0/30", 32), "six": ("fd00::/125", 127)}
-"""Blocks of four, of a single address, and of two: few enough that they are all in use soon."""
-RESERVATIONS = ("10.0.0.5/32", "10.0.0.8/30", "10.0.1.1/32", "fd00::2/127")
-ALL: dict[int, tuple[str, ...]] = {
-    version: tuple(
-        str(address)
-        for cidr, _ in POOLS.values()
-        for address in ip_network(cidr)
-        if address.version == version
-    )
-    for version in (4, 6)
-}
 T = TypeVar("T")
 Answer = tuple[str, ...]
 """Addresses, or the name of the refusal alone."""
@@ -61,6 +55,9 @@ class World:
     reservations: set[str] = field(default_factory=set)
     disabled: set[str] = field(default_factory=set)
     strict: bool = False
+    sizes: dict[str, int] = field(
+        default_factory=lambda: {n: size for n, (_, size) in POOLS.items()}
+    )
     machines: dict[str, Machine] = field(default_factory=dict)
     between_steps: bool = False
     """True while something happens in the middle of a step."""
@@ -81,7 +78,7 @@ class World:
         try:
             lease = self._given(node, handle, families=families, count=count)
         except (PoolExhausted, NoQualifiedPool) as error:
-            assert self.strict or any(self._lacks(handle, version, count) for version in families)
+            assert self.strict or any(self._lacks(node, handle, v, count) for v in families)
             return (type(error).__name__,)
         given = addresses(lease)
         assert len(given) == len(set(given)) == count * len(families)
@@ -91,7 +88,7 @@ class World:
         )
         assert all(self._enabled(address) for address in fresh)
         if self.strict:
-            assert {owners(self.store)[address] for address in fresh} <= {f"host:{node}"}
+            assert all(lies_in_block_of(self.store, node, address) for address in fresh)
         return self._note(handle, given)
 
     def assign_given(self, node: str, handle: str, address: str) -> Answer:
@@ -107,7 +104,7 @@ class World:
         reasons = {
             AddressTaken: holder is not None and holder != handle,
             NotInPool: not self._enabled(address) and holder != handle,
-            NotYours: self.strict and holder != handle,
+            NotYours: (self.strict or self._has_odd_block(address)) and holder != handle,
         }
         assert reasons[refusal]
         return (refusal.__name__,)
@@ -168,8 +165,9 @@ class World:
                 fence.open()
             except StoreAway:
                 continue
-        self.machines[node] = Machine(store, node, fence=fence)
-        self.machines[node].clock.advance(old.clock.now() if old else 0)
+        self.machines[node] = machine = Machine(store, node, fence=fence)
+        machine.patience = 8  # answers that are lost take a step, races that are lost another
+        machine.clock.advance(old.clock.now() if old else 0)
 
     def set_strict(self, *, strict: bool) -> None:
         self.strict = strict
@@ -181,12 +179,18 @@ class World:
         self.disabled ^= {pool}
         self._pool(pool)
 
+    def resize(self, pool: str, size: int) -> None:
+        """Delete a pool and make it again with blocks of another size; what was given out stays."""
+        self.sizes[pool] = size
+        self._do(Delete(ResourceKey(Kind.IP_POOL, pool).path))
+        self._pool(pool)
+
     def reserve(self, cidr: str) -> None:
         """Reserve, or end it."""
         key = ResourceKey(Kind.IP_RESERVATION, cidr.translate({ord(c): "-" for c in ":./"}))
         self.reservations ^= {cidr}
         if cidr not in self.reservations:
-            self.store.transact(Transaction((), (Delete(key.path),)))
+            self._do(Delete(key.path))
         else:
             self._resource(Kind.IP_RESERVATION, key.name, {"reservedCIDRs": [cidr]})
 
@@ -221,22 +225,29 @@ class World:
                 continue
         raise AssertionError("the store was away for a few transactions only")
 
-    def _lacks(self, handle: str, version: int, count: int) -> bool:
-        """Whether a handle cannot have so many addresses of a version."""
+    def _lacks(self, node: str, handle: str, version: int, count: int) -> bool:
+        """Whether a handle cannot have so many addresses of a version on a node."""
         mine = sum(1 for a in ALL[version] if self.held.get(a) == handle)
         free = [
             address
             for address in ALL[version]
-            if address not in self.held and not self._reserved(address) and self._enabled(address)
+            if address not in self.held
+            and not self._reserved(address)
+            and self._enabled(address)
+            and (lies_in_block_of(self.store, node, address) or not self._has_odd_block(address))
         ]
         return mine + len(free) < count
+
+    def _has_odd_block(self, address: str) -> bool:
+        """Whether blocks of another size are in the way of the one that would have this address now."""
+        wanted = ip_network(f"{address}/{self.sizes[pool_of(address)]}", strict=False)
+        return has_odd_block(self.store, wanted)
 
     def _reserved(self, address: str) -> bool:
         return any(ip_address(address) in ip_network(cidr) for cidr in self.reservations)
 
     def _enabled(self, address: str) -> bool:
-        inside = (p for p, (cidr, _) in POOLS.items() if ip_address(address) in ip_network(cidr))
-        return not {*inside} & self.disabled
+        return pool_of(address) not in self.disabled
 
     def _note(self, handle: str, given: Iterable[str]) -> Answer:
         for address in given:
@@ -256,8 +267,11 @@ class World:
         return store
 
     def _pool(self, name: str) -> None:
-        cidr, size = POOLS[name]
-        spec = {"cidr": cidr, "blockSize": size, "disabled": name in self.disabled}
+        spec = {
+            "cidr": POOLS[name][0],
+            "blockSize": self.sizes[name],
+            "disabled": name in self.disabled,
+        }
         self._resource(Kind.IP_POOL, name, spec)
 
     def _resource(self, kind: Kind, name: str, spec: dict[str, Any]) -> None:
@@ -265,4 +279,7 @@ class World:
         self._put(key.path, codec.render_new(key, spec, uid=f"uid-{name}", created_at=AT))
 
     def _put(self, path: str, value: bytes) -> None:
-        self.store.transact(Transaction((), (Put(path, value),)))
+        self._do(Put(path, value))
+
+    def _do(self, write: Put | Delete) -> None:
+        self.store.transact(Transaction((), (write,)))

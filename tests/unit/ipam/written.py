@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from felix_py.datastore import codec
 from felix_py.datastore.keys import ResourceKey, kind_prefix
-from felix_py.datastore.model import IPAddress, Kind
+from felix_py.datastore.model import IPAddress, IPNetwork, Kind
 from felix_py.datastore.store import KeyValue, Store
 from ipam.requests import EndpointDraft
 from tests.unit.ipam.cluster import AT
@@ -27,13 +27,20 @@ def held_in(store: Store) -> dict[str, str]:
     return found
 
 
-def owners(store: Store) -> dict[str, str | None]:
-    """Address to the affinity of the block that it lies in."""
-    return {
-        str(address): block["affinity"]
-        for _, block in _documents(store, "/calico/ipam/v2/assignment/")
-        for address in ip_network(block["cidr"])
-    }
+def lies_in_block_of(store: Store, node: str, address: str) -> bool:
+    """Whether the node has the block in which the address lies."""
+    return any(
+        ip_address(address) in cidr and affinity == f"host:{node}"
+        for cidr, affinity in _blocks(store)
+    )
+
+
+def has_odd_block(store: Store, wanted: IPNetwork) -> bool:
+    """Whether other blocks are where this one would be."""
+    return any(
+        cidr.version == wanted.version and cidr.overlaps(wanted) and cidr != wanted
+        for cidr, _ in _blocks(store)
+    )
 
 
 def named_by_handles(store: Store) -> dict[str, int]:
@@ -70,6 +77,11 @@ def endpoint(handle: str) -> EndpointDraft:
         return codec.render_new(key, spec, uid="u", created_at=AT)
 
     return EndpointDraft(key, render)
+
+
+def _blocks(store: Store) -> list[tuple[IPNetwork, str | None]]:
+    found = _documents(store, "/calico/ipam/v2/assignment/")
+    return [(ip_network(block["cidr"]), block["affinity"]) for _, block in found]
 
 
 def _documents(store: Store, prefix: str) -> list[tuple[str, Any]]:
