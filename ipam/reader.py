@@ -8,7 +8,7 @@ from dataclasses import replace
 from felix_py.datastore.keys import BlockKey, Key, block_prefix, parse
 from felix_py.datastore.store import MAX_OPERATIONS, KeyValue, Store
 from ipam.draft import MissingFacts
-from ipam.seen import Seen, seen
+from ipam.seen import ABSENT, Seen, seen
 from ipam.view import View
 from ipam.watched import RESERVATIONS
 
@@ -72,14 +72,15 @@ class Reader:
     def take_in(
         self, keys: Iterable[Key], found: dict[str, KeyValue | None], revision: int
     ) -> bool:
-        """Note what a lost race found; True when any of it was news."""
+        """Note what a lost race found; True when any of it was news. What nobody knew was compared as
+        absent, so that it is none when it is."""
         news = False
         for key in keys:
             if key.path not in found:
                 continue
             fresh = seen(key, found[key.path], revision)
-            known = self._view.get(key)
-            news |= known is None or known.mod_revision != fresh.mod_revision
+            known = self._view.get(key) or ABSENT
+            news |= known.mod_revision != fresh.mod_revision
             self._view.learn(key, fresh)
         return news
 

@@ -154,6 +154,7 @@ class Cluster:
 
 class _NoUpkeep:
     wanted = False
+    in_use_is_held = True
     problems: ClassVar[dict[TunnelKind, str]] = {}
 
     def note(self, *, changed: bool) -> None: ...

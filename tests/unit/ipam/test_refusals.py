@@ -89,6 +89,18 @@ def test_after_an_outage_blocks_are_listed_again_before_a_refusal() -> None:
     assert len(addresses(late.wait(0))) == 1
 
 
+def test_a_reservation_that_nobody_told_of_yet_costs_one_lost_race() -> None:
+    """The blocks to claim, nobody had read, are no news."""
+    made, a, b = two_nodes("10.0.0.0/27")
+    b.assign("h0")
+    made.pool("v4", "10.0.0.0/27", 31)
+    a.sync()
+    made.reserve("late", "10.0.0.24/31")
+    ticket = a.submit(AssignRequest(HandleId("h1"), {}, count=8))
+    a.settle_down(2)
+    assert len(addresses(ticket.wait(0))) == 8
+
+
 def test_a_handle_in_more_blocks_than_there_are_rounds_of_reading_is_found_and_freed() -> None:
     made, a, b = two_nodes()
     made.pool("tiny", "10.0.1.0/28", 32)
