@@ -49,8 +49,10 @@ from ipam.recovery_verdict import BY_HAND
 
 log = structlog.get_logger(__name__)
 
-FROZEN_SECONDS, OTHERS_SECONDS, TICK_SECONDS = 2.0, 0.5, 0.1
-"""How often it is looked: while the store is not trusted; while others register; at our own state."""
+FROZEN_SECONDS, OTHERS_SECONDS = 2.0, 0.5
+"""How often the store is looked at: while it is not trusted; while others register."""
+TICK_SECONDS, IDLE_SECONDS = 0.1, 0.5
+"""How often our own state is: while others may register; else."""
 MISSED_SECONDS = 30.0
 """How often it is looked which nodes the store lacks, while a question stands."""
 REGISTER_SECONDS = 30.0
@@ -107,8 +109,8 @@ class Recovery:
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop."""
-        looked_at, frozen = float("-inf"), False
-        while not stop.wait(TICK_SECONDS):
+        looked_at, frozen, problem = float("-inf"), False, ""
+        while not stop.wait(TICK_SECONDS if self.others_register else IDLE_SECONDS):
             state, before = self._state(), frozen
             frozen = state.frozen is not None
             pause = FROZEN_SECONDS if frozen else OTHERS_SECONDS
@@ -118,8 +120,11 @@ class Recovery:
             looked_at = self._clock.now()
             try:
                 self.step()
+                problem = ""
             except FelixPyError as error:
-                log.warning("recovery: no step now", reason=str(error))
+                if str(error) != problem:
+                    problem = str(error)
+                    log.warning("recovery: no step now", reason=problem)
 
     def step(self) -> None:
         """One look. Raises StoreAway, StoreRefused, TransientError: look again."""
