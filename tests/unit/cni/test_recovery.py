@@ -26,7 +26,7 @@ from felix_py.datastore.keys import (
 from felix_py.datastore.memory_store import MemoryStore
 from felix_py.datastore.model import HandleId, Kind, NodeName
 from felix_py.datastore.model_own import Session
-from felix_py.datastore.store import Transaction
+from felix_py.datastore.store import Store, Transaction
 from felix_py.runtime.clock import FakeClock
 from ipam import recovering
 from ipam.recovery_papers import Claim, Question, decode, decode_question, encode_question
@@ -54,7 +54,7 @@ ONE, TWO = claim("one", "10.0.0.0"), claim("two", "10.0.0.1")
 class Server:
     """A node's cni server as far as its recovery goes."""
 
-    store: MemoryStore
+    store: Store
     node: NodeName
     clock: FakeClock
     living: list[Claim] = field(default_factory=list)
