@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from felix_py.datastore.errors import StoreAway
 from felix_py.datastore.store import KeyValue, Listing, Outcome, Store, Transaction, Watch
 
+Hook = Callable[[Transaction], None]
 
-def nothing() -> None:
+
+def nothing(_: Transaction) -> None:
     """A switch that is off."""
 
 
@@ -19,31 +21,32 @@ class HookedStore:
     """Implements store.Store by another one; a switch may raise, wait or end the process."""
 
     store: Store
-    before: Callable[[], None] = nothing
-    after: Callable[[], None] = nothing
+    before: Hook = nothing
+    after: Hook = nothing
 
     def lose_answers(self, committed: Iterable[bool]) -> None:
         """The next transactions get no answer, in their order: each was carried out, or never sent."""
         left = deque(committed)
 
-        def before() -> None:
+        def before(_: Transaction) -> None:
             if left and not left[0]:
                 left.popleft()
                 raise StoreAway("never sent")
 
-        def after() -> None:
+        def after(_: Transaction) -> None:
             if left:
                 left.popleft()
                 raise StoreAway("no answer in time")
 
         self.before, self.after = before, after
 
-    def once_before(self, happens: Callable[[], None]) -> None:
-        """Something happens between the decision and the next transaction."""
+    def once_before(self, prefix: str, happens: Callable[[], None]) -> None:
+        """Something happens between the decision and the next transaction that writes under a prefix."""
 
-        def before() -> None:
-            self.switch_off()
-            happens()
+        def before(transaction: Transaction) -> None:
+            if any(write.key.startswith(prefix) for write in transaction.writes):
+                self.switch_off()
+                happens()
 
         self.switch_off()
         self.before = before
@@ -67,9 +70,9 @@ class HookedStore:
         return self.store.pages(prefix, revision=revision)
 
     def transact(self, transaction: Transaction) -> Outcome:
-        self.before()
+        self.before(transaction)
         outcome = self.store.transact(transaction)
-        self.after()
+        self.after(transaction)
         return outcome
 
     def compact(self, revision: int) -> None:

@@ -28,7 +28,7 @@ from felix_py.datastore.history import History
 from felix_py.datastore.keys import ResourceKey, kind_prefix, parse
 from felix_py.datastore.model import HandleId, IPAddress, Kind, NodeName, WorkloadEndpoint
 from felix_py.datastore.settings import DatastoreSettings
-from felix_py.datastore.store import KeyValue, Store
+from felix_py.datastore.store import KeyValue, Store, Transaction
 from felix_py.datastore.syncer import Syncer
 from felix_py.runtime.clock import SystemClock
 from felix_py.runtime.errors import FelixPyError
@@ -53,7 +53,7 @@ class Switch:
         """A store with this switch; a death is noted in the file."""
         numbers = itertools.count(1)
 
-        def count() -> None:
+        def count(_: Transaction) -> None:
             if next(numbers) == self.at:
                 with deaths.open("a") as file:
                     file.write(f"{'before' if self.before else 'after'} {self.at}\n")

@@ -54,7 +54,7 @@ class Stories(RuleBasedStateMachine):
     def something_comes_between(
         self, nodes: list[str], handle: str, address: str, kind: int
     ) -> None:
-        """Before the next transaction of a node is sent."""
+        """Before the next transaction of a node about a handle is sent."""
         node, other, _ = nodes
         happens: list[Callable[[World], object]] = [
             lambda world: world.assign(other, handle, (4,), 1),

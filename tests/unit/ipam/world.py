@@ -127,7 +127,7 @@ class World:
         self._switch(node).lose_answers(committed)
 
     def between(self, node: str, happens: Callable[[World], object]) -> None:
-        """Between the node's next decision and its transaction something else happens."""
+        """Between the node's next decision on a handle and its transaction something else happens."""
 
         def once() -> None:
             if not self.between_steps:
@@ -135,7 +135,7 @@ class World:
                 happens(self)
                 self.between_steps = False
 
-        self._switch(node).once_before(once)
+        self._switch(node).once_before("/calico/ipam/v2/handle/", once)
 
     def die_while_assigning(self, node: str, handle: str, committed: Committed) -> Answer:
         """The process ends at the last of these transactions; the next one knows nothing of it."""
