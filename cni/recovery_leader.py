@@ -76,10 +76,12 @@ class Leader:
         """The store is trusted: a question of before, in a snapshot that holds it, is nobody's any more."""
         self._nonce, self._judged = "", None
 
-    @staticmethod
-    def _patience(question: Question | None) -> float:
-        persons = question is not None and question.is_persons
-        return PERSON_SECONDS if persons else TAKEOVER_SECONDS
+    def _patience(self, question: Question | None) -> float:
+        if question is None:
+            return TAKEOVER_SECONDS
+        if question.by == self._node:
+            return 0.0  # by a process of this node that is gone, or out of a snapshot
+        return PERSON_SECONDS if question.is_persons else TAKEOVER_SECONDS
 
     def _pose(self, stands_at: int) -> None:
         nodes = digest_of(recovering.nodes_of(self._store))

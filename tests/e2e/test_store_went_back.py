@@ -141,7 +141,7 @@ def test_a_person_recovers_a_restore_and_no_address_is_given_twice(cluster: Clus
 
 @pytest.mark.timeout(400)
 def test_a_restore_recovers_by_itself_while_pods_start_on_every_node(cluster: Cluster) -> None:
-    """A thousand attachments after the snapshot. Nobody but the nodes does anything."""
+    """A thousand attachments after the snapshot. Only the nodes do anything, and who leads is killed."""
     cluster.recovery("automatic")
     gone = cluster.add("node-a2", "node-b2")
     snapshot = cluster.snapshot()
@@ -154,7 +154,9 @@ def test_a_restore_recovers_by_itself_while_pods_start_on_every_node(cluster: Cl
         with cluster.starting(3) as made:
             cluster.swap(cluster.restored(snapshot))
             since = cluster.revision()
-            assert eventually(cluster.closed, NOTICE_SECONDS)
+            assert eventually(lambda: bool(cluster.leader()), NOTICE_SECONDS)
+            assert cluster.closed()
+            cluster.lab.felix_lab("fail", "process", cluster.leader(), "cni")
             assert eventually(lambda: len(made) == 3 * len(NODES), BY_ITSELF_SECONDS)
         assert eventually(lambda: cluster.all_are("ok"), GO_ON_SECONDS), cluster.but("ok")
         recovered(cluster, since, before)

@@ -182,6 +182,11 @@ class Cluster:
         ready = self.cluster_information()["spec"]["datastoreReady"]
         return not ready and bool(self.ctl("get", "--keys-only", f"{RECOVERY_KEYS}gate").strip())
 
+    def leader(self) -> str:
+        """The node that leads a recovery; empty: none does."""
+        told = self.ctl("get", "--print-value-only", f"{RECOVERY_KEYS}question").strip()
+        return str(json.loads(told)["by"]) if told else ""
+
     def recovery_keys(self) -> str:
         return self.ctl("get", "--prefix", "--keys-only", RECOVERY_KEYS).strip()
 

@@ -411,7 +411,7 @@ def test_a_question_in_the_snapshot_is_asked_anew_with_what_lives_now(story: Sto
     """The snapshot was taken while another recovery stood just before its end."""
     one = story.servers[0]
     story.pass_time(SETTLE_SECONDS - 4)
-    halfway, question = story.store.snapshot(), story.question
+    halfway = story.store.snapshot()
     story.pass_time(8)
     assert story.store.get(ACCEPTED) is not None
     for server in story.servers:
@@ -421,11 +421,22 @@ def test_a_question_in_the_snapshot_is_asked_anew_with_what_lives_now(story: Sto
     story.store.restore(halfway)
     for server in story.servers:
         server.state = StoreState(True, True, "went back", 9, cause=Cause.WENT_BACK)
-    story.pass_time(2)
-    assert story.question == question, "it waits for whoever asked"
     story.pass_time(TAKEOVER_SECONDS + ALL_THE_TIME)
     assert story.accepted
     assert story.endpoints == {endpoint("one").key.path}
+
+
+def test_a_leader_that_was_started_again_asks_anew_at_once(story: Story) -> None:
+    story.pass_time(SETTLE_SECONDS - 4, story.servers[0])
+    before = story.question
+    story.servers[0] = story.server(A, ONE, TWO)
+    story.pass_time(2)
+    after = story.question
+    assert before is not None
+    assert after is not None
+    assert (after.by, after.nonce != before.nonce) == ("a", True)
+    story.pass_time(ALL_THE_TIME)
+    assert story.accepted
 
 
 def test_a_leader_that_was_overtaken_does_not_open(story: Story) -> None:
