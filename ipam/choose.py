@@ -124,8 +124,12 @@ class Chooser:
 
     def _own_count(self) -> int:
         """How many blocks inside the chosen pools are ours, those claimed in this batch too."""
-        inside = self._draft.own_blocks(self._wanted.version)
-        return sum(pools_.containing(cidr, self._wanted.pools) is not None for cidr in inside)
+        held = own.inside(self._view, self._wanted.pools)
+        count = len(held)
+        for cidr, kept in self._draft.claims.items():
+            if kept is not (cidr in held) and pools_.containing(cidr, self._wanted.pools):
+                count += 1 if kept else -1
+        return count
 
     def _own_with_room(self) -> Iterable[IPNetwork]:
         """Blocks of ours inside the chosen pools that may have room: by their keys' order, then those

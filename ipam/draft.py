@@ -205,16 +205,15 @@ class Draft:
             if isinstance(key, BlockKey)
         }
 
-    def own_blocks(self, version: int = 0) -> list[IPNetwork]:
-        """The blocks that this node holds (of an IP version), those claimed in this draft too."""
-        planned: dict[AffinityKey, bool] = {}
+    @property
+    def claims(self) -> dict[IPNetwork, bool]:
+        """Blocks that will be ours (True) or ours no more."""
+        found: dict[IPNetwork, bool] = {}
         for draft in reversed(list(self._chain())):
             for key, value in draft._planned.items():  # noqa: SLF001
                 if isinstance(key, AffinityKey) and self.view.is_mine(key):
-                    planned[key] = value is not None
-        stored = {key: True for key, _ in self.view.affinities}
-        keys = [key for key, kept in {**stored, **planned}.items() if kept]
-        return [key.cidr for key in keys if version in (0, key.cidr.version)]
+                    found[key.cidr] = value is not None
+        return found
 
     def confirm_affinity(self, cidr: IPNetwork) -> None:
         """Plan our confirmed affinity."""

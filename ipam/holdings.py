@@ -18,14 +18,21 @@ class Holdings:
 
     full: set[IPNetwork] = field(default_factory=set)
     """Those without a free address."""
+    inside: dict[tuple[PoolName, ...], dict[IPNetwork, None]] = field(default_factory=dict)
+    """What own.inside found."""
     with_room: dict[tuple[PoolName, ...], dict[IPNetwork, None]] = field(default_factory=dict)
-    """What own.with_room found; whoever knows of a change in pools or affinities clears it."""
+    """What own.with_room found."""
     _named: dict[IPNetwork, frozenset[HandleId | None]] = field(default_factory=dict)
     _holding: dict[HandleId | None, dict[IPNetwork, None]] = field(default_factory=dict)
 
     def of(self, handle_id: HandleId) -> tuple[IPNetwork, ...]:
         """The blocks that name a handle."""
         return tuple(self._holding.get(handle_id, ()))
+
+    def forget_claims(self) -> None:
+        """Pools or affinities changed."""
+        self.inside.clear()
+        self.with_room.clear()
 
     def note(self, cidr: IPNetwork, block: Block | None) -> None:
         """A block as it is now; None: it is absent, unreadable or not known any more."""

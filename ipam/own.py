@@ -15,14 +15,19 @@ def naming(view: View, handle_id: HandleId) -> tuple[IPNetwork, ...]:
     return (*unread, *(cidr for cidr in view.holdings.of(handle_id) if view.owns(cidr)))
 
 
-def with_room(view: View, pools: tuple[IPPool, ...]) -> Mapping[IPNetwork, None]:
-    """Those in pools of one IP version that are not known to be full, in the order of their keys."""
-    known = view.holdings.with_room
+def inside(view: View, pools: tuple[IPPool, ...]) -> Mapping[IPNetwork, None]:
+    """Those in pools of one IP version, in the order of their keys."""
+    known = view.holdings.inside
     names = tuple(pool.name for pool in pools)
     if names not in known:
-        known[names] = {
-            key.cidr: None
-            for key, _ in view.affinities
-            if key.cidr not in view.holdings.full and containing(key.cidr, pools)
-        }
+        known[names] = {key.cidr: None for key, _ in view.affinities if containing(key.cidr, pools)}
+    return known[names]
+
+
+def with_room(view: View, pools: tuple[IPPool, ...]) -> Mapping[IPNetwork, None]:
+    """The same without those that are known to be full."""
+    known, full = view.holdings.with_room, view.holdings.full
+    names = tuple(pool.name for pool in pools)
+    if names not in known:
+        known[names] = {cidr: None for cidr in inside(view, pools) if cidr not in full}
     return known[names]

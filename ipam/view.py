@@ -280,12 +280,12 @@ class View:
         if isinstance(key, AffinityKey):
             self._affinities = None
             self._all_read = False
-            self.holdings.with_room.clear()
+            self.holdings.forget_claims()
             self._learnt |= {key, BlockKey(key.cidr)}
         elif isinstance(key, ResourceKey):
             if key.kind is Kind.IP_POOL:
                 self._pools = None
-                self.holdings.with_room.clear()
+                self.holdings.forget_claims()
             if key.kind is Kind.IP_RESERVATION:
                 self._reservations = None
             if key.kind in {Kind.FELIX_CONFIGURATION, Kind.NODE}:
