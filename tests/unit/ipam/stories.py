@@ -6,7 +6,6 @@ A subclass gives the worlds; each step is asked of all of them, and they must an
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -61,7 +60,7 @@ class Stories(RuleBasedStateMachine):
             lambda world: world.assign_given(other, handle, address),
             lambda world: world.release(other, handle),
             lambda world: world.give_up_blocks(node),
-            lambda world: world.reserve(f"{address}/{ip_address(address).max_prefixlen}"),
+            lambda world: world.reserve(POOLS["big"][0]),
             lambda world: world.switch("big"),
             lambda world: world.resize("big", 29),
             lambda world: world.set_strict(strict=not world.strict),
