@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from felix_py.datastore.keys import BlockKey, HandleKey, Key
-from felix_py.datastore.model import Handle, HandleId
+from felix_py.datastore.keys import BlockKey, HandleKey, Key, ResourceKey
+from felix_py.datastore.model import Handle, HandleId, Kind
 from felix_py.runtime.errors import FelixPyError
 from ipam.choose import Moment
 from ipam.decide import assign, release
@@ -16,6 +16,7 @@ from ipam.errors import BadRequest
 from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
 from ipam.seen import ABSENT
 from ipam.view import View
+from ipam.watched import CONFIG
 
 MAX_KEYS = 124
 """Keys that a batch compares or writes. etcd takes 128 compares and 128 operations; the session and
@@ -85,11 +86,24 @@ def decide(view: View, asking: Sequence[A], moment: Moment) -> Batch[A]:
 def _refuse(batch: Batch[A], view: View, each: A, error: FelixPyError) -> None:
     """Refuse only on what was read in this round: a handle may be used by several nodes, and what it
     holds is not refused. No transaction compares what a refusal rests on."""
-    stale = [] if isinstance(error, BadRequest) else _not_fresh(view, each.request.handle_id)
+    if isinstance(error, BadRequest):
+        batch.refused.append((each, error))
+        return
+    stale = _not_fresh(view, each.request.handle_id)
+    if CONFIG not in view.fresh and not batch.missing:
+        stale += _watched(view)
     if stale:
         batch.missing.append(MissingFacts(*stale))
     else:
         batch.refused.append((each, error))
+
+
+def _watched(view: View) -> list[Key]:
+    """What limits who gets what. The watch may lag; of a reservation that came and went while it was
+    broken it never tells, though a lost race did."""
+    kinds = {Kind.IP_POOL, Kind.IP_RESERVATION, Kind.NODE}
+    known = [key for key in view.facts if isinstance(key, ResourceKey) and key.kind in kinds]
+    return [CONFIG, *known]
 
 
 def _not_fresh(view: View, handle_id: HandleId) -> list[Key]:

@@ -101,6 +101,29 @@ def test_a_reservation_that_nobody_told_of_yet_costs_one_lost_race() -> None:
     assert len(addresses(ticket.wait(0))) == 8
 
 
+def test_a_reservation_that_came_and_went_while_the_watch_was_broken_refuses_nothing() -> None:
+    made, a, _ = two_nodes()
+    a.sync()
+    late = made.reserve("late", "10.0.0.0/30")
+    ticket = a.submit(AssignRequest(HandleId("h1"), {}))
+    a.settle_down(2)
+    with pytest.raises(PoolExhausted):
+        ticket.wait(0)
+    made.store.delete(late.path)
+    a.clock.advance(2)
+    assert addresses(a.assign("h1")) == ["10.0.0.0"]
+
+
+def test_a_pool_that_was_switched_on_a_moment_ago_refuses_nothing() -> None:
+    made, a, _ = two_nodes()
+    made.pool("v4", "10.0.0.0/30", 30, disabled=True)
+    a.sync()
+    made.pool("v4", "10.0.0.0/30", 30)
+    ticket = a.submit(AssignRequest(HandleId("h1"), {}))
+    a.step()
+    assert addresses(ticket.wait(0)) == ["10.0.0.0"]
+
+
 def test_a_handle_in_more_blocks_than_there_are_rounds_of_reading_is_found_and_freed() -> None:
     made, a, b = two_nodes()
     made.pool("tiny", "10.0.1.0/28", 32)
