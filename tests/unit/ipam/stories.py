@@ -96,6 +96,10 @@ class Stories(RuleBasedStateMachine):
         self._each(lambda world: world.reserve(cidr))
 
     @rule()
+    def mend(self) -> None:
+        self._each(lambda world: world.mend())
+
+    @rule()
     def minutes_pass(self) -> None:
         self._each(lambda world: world.pass_time(120))
 

@@ -22,6 +22,7 @@ from ipam import admin
 from ipam.audit import audit
 from ipam.errors import AddressTaken, NoQualifiedPool, NotInPool, NotYours, PoolExhausted
 from ipam.findings import Problem
+from ipam.mender import put_right
 from ipam.office import Office
 from ipam.requests import AssignRequest, Lease
 from tests.support.hooked_store import HookedStore
@@ -198,6 +199,13 @@ class World:
         """An administrator ends all that a node claims."""
         admin.release_host_affinities(Office(self.store), NodeName(node))
 
+    def mend(self) -> None:
+        """An audit, and what it finds put right: addresses that no endpoint shows are free again."""
+        found = audit(self.store, wait=lambda _: None)
+        mended = put_right(Office(self.store), found.findings, found.revision)
+        assert all(each.done for each in mended)
+        self.held = {a: holder for a, holder in self.held.items() if a in self._all_shown()}
+
     def pass_time(self, seconds: float) -> None:
         for machine in self.machines.values():
             machine.clock.advance(seconds)
@@ -208,9 +216,12 @@ class World:
         assert shown_by(self.store) == self.shown
         assert named_by_handles(self.store) == Counter(self.held.values())
         found = audit(self.store, wait=lambda _: None).findings
-        unshown = {*self.held} - {a for shown in self.shown.values() for a in shown}
+        unshown = {*self.held} - self._all_shown()
         left = [f for f in found if not (f.problem is Problem.LEAKED and f.what in unshown)]
         assert left == []
+
+    def _all_shown(self) -> set[str]:
+        return {address for shown in self.shown.values() for address in shown}
 
     def _given(self, node: str, handle: str, **fields: Any) -> Lease:
         draft = endpoint(handle)
