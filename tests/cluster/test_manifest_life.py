@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
 
+from felix_py.datastore.identity import ACCEPTED
 from felix_py.lab.errors import LabError
 from felix_py.lab.kubernetes.configuration import AUDIT_LOG
 from tests.support import rights
@@ -26,6 +28,7 @@ from tests.support.installed import (
     until_ready,
 )
 
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(400)]
 POOL = "{kind: IPPool, apiVersion: projectcalico.org/v3, metadata: {name: %s}, spec: {cidr: %s}}"
 
 
@@ -86,10 +89,14 @@ def test_nobody_asks_the_api_server_in_vain_and_no_rule_is_idle(installed: Clust
     assert idle <= SELDOM, f"grants that nothing needed: {sorted(idle - SELDOM)}"
 
 
-def test_a_snapshot_is_restored_and_agents_go_on_when_it_is_accepted(installed: Cluster) -> None:
-    kubectl = installed.kubectl
+def test_a_snapshot_is_restored_and_what_lives_is_registered_again_by_itself(
+    installed: Cluster,
+) -> None:
+    kubectl, answer = installed.kubectl, ("-n", "lab", "deployment/answer")
     etcdctl(installed, "snapshot", "save", "/var/lib/felix-py-etcd/snapshots/restore.db")
     felixctl(installed, "apply", "-f", "-", stdin=POOL % ("later", "10.98.0.0/24"))
+    kubectl.run("rollout", "restart", *answer)
+    kubectl.run("rollout", "status", *answer, "--timeout=100s")
     kubectl.run("delete", *FELIX, "daemonset", "felix-py-etcd")
     kubectl.apply((MANIFESTS / "restore.yaml").read_text("utf-8"))
     kubectl.run(
@@ -97,8 +104,13 @@ def test_a_snapshot_is_restored_and_agents_go_on_when_it_is_accepted(installed: 
     )
     install(installed, the_file())
     until(installed, "etcd answers", lambda: "later" not in felixctl(installed, "get", "pool"))
-    felixctl(installed, "datastore", "accept")
+    until(installed, "it is accepted", lambda: ACCEPTED in etcdctl(installed, "get", ACCEPTED))
     until_ready(installed)
+    until(installed, "all is well", lambda: "nothing is wrong" in felixctl(installed, "status"))
+    alive = {pod["status"]["podIP"] for pod in kubectl.get("-n", "lab", "pods")}
+    stored = felixctl(installed, "get", "workloadendpoint", "-n", "lab")
+    assert alive <= set(re.findall(r"[0-9.]+(?=/32)", stored)), stored
+    assert "nothing" in felixctl(installed, "ipam", "check", "--no-kernel")
 
 
 def test_deleted_and_cleaned_nothing_is_left_and_pods_keep_their_network_until_then(
