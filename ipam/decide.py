@@ -6,10 +6,10 @@ with these differences: all or nothing, and the same handle asking again gets wh
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from ipaddress import ip_network
 
-from felix_py.datastore.keys import BlockKey, HandleKey, IPAMConfigKey, ResourceKey
+from felix_py.datastore.keys import BlockKey, HandleKey, IPAMConfigKey, Key, ResourceKey
 from felix_py.datastore.model import (
     Attribute,
     Block,
@@ -162,11 +162,15 @@ def _naming(draft: Draft, handle_id: HandleId, named: Collection[IPNetwork]) -> 
     Raises MissingFacts for all at once: a handle may name more blocks than there are rounds of reading.
     """
     cidrs = list(dict.fromkeys([*named, *own.naming(draft.view, handle_id)]))
-    keys = [BlockKey(cidr) for cidr in cidrs]
+    need(draft, map(BlockKey, cidrs))
+    return cidrs
+
+
+def need(draft: Draft, keys: Iterable[Key]) -> None:
+    """Raises MissingFacts for all of these that nobody has read, at once: rounds of reading are few."""
     unread = [k for k in keys if not draft.planned(k)[0] and draft.view.get(k) is None]
     if unread:
         raise MissingFacts(*unread)
-    return cidrs
 
 
 def _looked_at(draft: Draft, cidr: IPNetwork, named: Collection[IPNetwork]) -> Block | None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from felix_py.datastore.keys import AffinityKey, BlockKey, ResourceKey, block_prefix
+from felix_py.datastore.keys import AffinityKey, BlockKey, HandleKey, ResourceKey, block_prefix
 from felix_py.datastore.model import Block, HandleId, IPAddress, IPNetwork, IPPool, Kind, Node
 from ipam import block as blocks
 from ipam import pool as pools_
 from ipam.block import Give
-from ipam.decide import settle
+from ipam.decide import need, settle
 from ipam.draft import Draft, Unreadable
 from ipam.errors import BadRequest
 from ipam.office import Office
+
+AT_ONCE = 50
+"""Addresses released by one transaction: each may have a handle of its own, and etcd takes 128 keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,10 @@ def release_addresses(office: Office, wanted: Sequence[AddressRelease]) -> Freed
         if cidr is not None:
             by_block.setdefault(cidr, []).append(each)
     for cidr, mine in by_block.items():
-        gives = [_give(cidr, each) for each in mine]
-        ordinals = office.decide(lambda draft, c=cidr, g=gives: free(draft, c, g))  # type: ignore[misc]
-        first = cidr.network_address
-        released += [first + ordinal for ordinal in ordinals]
+        for start in range(0, len(mine), AT_ONCE):
+            gives = [_give(cidr, each) for each in mine[start : start + AT_ONCE]]
+            ordinals = office.decide(lambda draft, c=cidr, g=gives: free(draft, c, g))  # type: ignore[misc]
+            released += [cidr.network_address + ordinal for ordinal in ordinals]
         tidy_affinity(office, cidr, pools)
     gone = set(released)
     return Freed(tuple(released), tuple(e.address for e in wanted if e.address not in gone))
@@ -67,11 +70,11 @@ def free(draft: Draft, cidr: IPNetwork, gives: Sequence[Give]) -> tuple[int, ...
     if not ordinals:
         return ()
     holders = (blocks.holder_of(block, ordinal) for ordinal in ordinals)
-    handles = {holder.handle_id for holder in holders if holder and holder.handle_id}
-    for handle_id in handles:
-        draft.handle(handle_id)
+    handles = sorted({holder.handle_id for holder in holders if holder and holder.handle_id})
+    need(draft, map(HandleKey, handles))
+    need(draft, (BlockKey(named) for each in handles for named in draft.handle(each).blocks))
     settle(draft, after)
-    for handle_id in sorted(handles):
+    for handle_id in handles:
         draft.count_handle(handle_id, frozenset({cidr}))
     return ordinals
 

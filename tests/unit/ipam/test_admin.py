@@ -39,6 +39,20 @@ def test_calicos_two_rules_for_the_configuration_hold(config: IPAMConfig, field:
         admin.set_ipam_config(Office(Cluster().store), config)
 
 
+def test_a_whole_block_of_many_handles_is_released_by_address() -> None:
+    made = Cluster()
+    made.pool("v4", "10.0.0.0/24", 24)
+    made.node("a")
+    machine = Machine(made.store, "a")
+    leases = [machine.assign(f"h{number}") for number in range(200)]
+    wanted = [
+        AddressRelease(lease.addresses[0].address, HandleId(f"h{number}"))
+        for number, lease in enumerate(leases)
+    ]
+    assert len(admin.release_addresses(Office(made.store), wanted).released) == 200
+    assert made.store.list("/calico/ipam/v2/handle/").items == ()
+
+
 def test_a_release_of_several_addresses_counts_each_in_its_handle(made: Cluster) -> None:
     machine(made).assign("h", count=3)
     wanted = [AddressRelease(ip_address(f"10.0.0.{n}")) for n in (0, 2)]
