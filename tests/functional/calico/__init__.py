@@ -1,0 +1,1 @@
+"""Our store in the hands of Calico's own programs."""
