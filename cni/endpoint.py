@@ -19,7 +19,7 @@ from felix_py.datastore.model import IPAddress, NodeName, WorkloadEndpoint
 from felix_py.datastore.store import KeyValue
 from felix_py.kube_api.calico_names import account_profile, namespace_profile
 from felix_py.runtime.errors import RefusedError
-from ipam.requests import AssignRequest, EndpointDraft
+from ipam.requests import AssignRequest, EndpointDraft, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _spec(
 
 
 def _attributes(request: Request, node: NodeName, at: datetime) -> Mapping[str, str]:
-    attributes = {"node": str(node), "timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f} +0000 UTC"}
+    attributes = {"node": str(node), "timestamp": timestamp(at)}
     if request.pod is not None:
         attributes |= {"namespace": request.pod.namespace, "pod": request.pod.name}
     return attributes

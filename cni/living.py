@@ -23,7 +23,7 @@ from felix_py.kernel.port import Kernel
 from felix_py.runtime.clock import Clock
 from felix_py.runtime.errors import RefusedError
 from ipam.recovery_papers import Claim
-from ipam.requests import AssignRequest, EndpointDraft
+from ipam.requests import AssignRequest, EndpointDraft, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Living:
 
 def request_for(record: Record, node: NodeName, at: datetime) -> AssignRequest:
     """What is asked of the allocator for an attachment that lives."""
-    attributes = {"node": str(node), "timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f} +0000 UTC"}
+    attributes = {"node": str(node), "timestamp": timestamp(at)}
     if record.pod:
         attributes |= {"namespace": record.namespace, "pod": record.pod}
     return AssignRequest(

@@ -15,10 +15,8 @@ from itertools import islice
 from felix_py.datastore.keys import AffinityKey, BlockKey, IPAMConfigKey
 from felix_py.datastore.model import (
     DEFAULT_MAX_BLOCKS_PER_HOST,
-    AffinityState,
     Attribute,
     Block,
-    BlockAffinity,
     IPAddress,
     IPNetwork,
     IPPool,
@@ -278,8 +276,7 @@ class Chooser:
 def claim(draft: Draft, cidr: IPNetwork, moment: Moment, after: int = 0) -> Block:
     """Plan a block of ours with its confirmed affinity; `after`: the sequence it must exceed."""
     key = draft.view.claim_on(cidr)
-    draft.rely(key)
-    draft.plan(key, BlockAffinity(AffinityState.CONFIRMED))
+    draft.confirm_affinity(cidr)
     sequence = max(moment.sequence, after + 1)
     block = blocks.new_block(cidr, key.owner, moment.at, sequence)
     draft.write_block(block)

@@ -9,23 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from felix_py.datastore.keys import IPAMConfigKey, affinity_prefix, kind_prefix
 from felix_py.datastore.model import IPAddress, Kind, NodeName, PoolUse
-from felix_py.datastore.store import Store, Transaction
+from felix_py.datastore.store import Store
 from ipam.choose import moment_of
 from ipam.decide import assign, release
-from ipam.draft import Draft, MissingFacts, store_writes
-from ipam.errors import BadRequest, Frozen, GaveUp
-from ipam.office import MAX_CAS_ATTEMPTS, MAX_READS
+from ipam.errors import BadRequest, Frozen
+from ipam.office import Office
 from ipam.reader import Reader
-from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest
+from ipam.requests import AssignRequest, Lease, Released, ReleaseRequest, timestamp
 from ipam.service import Service
 from ipam.view import View
 from ipam.watched import CLUSTER
-
-T = TypeVar("T")
 
 LOAD_BALANCER = NodeName("load-balancer")
 
@@ -45,7 +41,7 @@ class ServiceAddresses:
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         """now: wall time, UTC."""
-        self._store, self._now = store, now
+        self._office, self._now = Office(store, _look), now
 
     def assign(self, ask: ServiceAsk) -> Lease:
         """What the Service holds afterwards; asked again, the same. Raises ipam.errors, StoreAway."""
@@ -61,48 +57,28 @@ class ServiceAddresses:
                 "service": ask.service.name,
                 "namespace": ask.service.namespace,
                 "type": PoolUse.LOAD_BALANCER.value,
-                "timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f} +0000 UTC",
+                "timestamp": timestamp(at),
             },
             families=ask.families,
             pools=ask.pools,
             addresses=ask.addresses,
             use=PoolUse.LOAD_BALANCER,
         )
-        return self._decide(lambda draft: assign(draft, request, moment_of(at)))
+        return self._office.decide(lambda draft: assign(draft, request, moment_of(at)))
 
     def release(self, service: Service) -> Released:
         """Give back all that it holds; nothing held is success. Raises as assign does."""
-        return self._decide(lambda draft: release(draft, ReleaseRequest(service.handle_id)))
-
-    def _decide(self, plan: Callable[[Draft], T]) -> T:
-        for _ in range(MAX_CAS_ATTEMPTS):
-            view, reader = self._look()
-            draft, answer = _planned(view, reader, plan)
-            writes = store_writes(draft.writes())
-            if not writes:
-                return answer
-            if self._store.transact(Transaction(draft.compares, writes)).succeeded:
-                return answer
-        raise GaveUp(f"lost {MAX_CAS_ATTEMPTS} races in a row; try again")
-
-    def _look(self) -> tuple[View, Reader]:
-        """All that a node's watch would have told, read now. Raises Frozen."""
-        view = View(LOAD_BALANCER, virtual=True)
-        reader = Reader(self._store, view)
-        reader.list_known(kind_prefix(Kind.IP_POOL))
-        reader.list_known(affinity_prefix(LOAD_BALANCER, virtual=True))
-        reader.list_reservations()
-        reader.read((CLUSTER, IPAMConfigKey()))
-        if not view.ready:
-            raise Frozen("no address decision now: ClusterInformation is absent or not ready")
-        return view, reader
+        return self._office.decide(lambda draft: release(draft, ReleaseRequest(service.handle_id)))
 
 
-def _planned(view: View, reader: Reader, plan: Callable[[Draft], T]) -> tuple[Draft, T]:
-    for _ in range(MAX_READS):
-        draft = Draft(view)
-        try:
-            return draft, plan(draft)
-        except MissingFacts as missing:
-            reader.fill([missing])
-    raise GaveUp(f"a decision needs more than {MAX_READS} reads")
+def _look(store: Store) -> tuple[View, Reader]:
+    """All that a node's watch would have told, read now. Raises Frozen."""
+    view = View(LOAD_BALANCER, virtual=True)
+    reader = Reader(store, view)
+    reader.list_known(kind_prefix(Kind.IP_POOL))
+    reader.list_known(affinity_prefix(LOAD_BALANCER, virtual=True))
+    reader.list_reservations()
+    reader.read((CLUSTER, IPAMConfigKey()))
+    if not view.ready:
+        raise Frozen("no address decision now: ClusterInformation is absent or not ready")
+    return view, reader

@@ -30,11 +30,20 @@ NOBODY = NodeName("")
 """The node of a view that belongs to no node: no block is ours."""
 
 
+def nobodys(store: Store) -> tuple[View, Reader]:
+    """A view in which nothing that was not read is known to be absent, and what fills it."""
+    view = View(NOBODY, watching=False)
+    return view, Reader(store, view)
+
+
 class Office:
     """Reads and decides on a store, for felixctl and the controllers."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(
+        self, store: Store, look: Callable[[Store], tuple[View, Reader]] = nobodys
+    ) -> None:
+        """look: on what each try decides, and by what the rest is read."""
+        self.store, self._look = store, look
 
     def decide(self, plan: Callable[[Draft], T]) -> T:
         """Plan on fresh facts and commit, until it holds. Raises what the plan refuses, GaveUp."""
@@ -81,8 +90,7 @@ class Office:
             self.decide(lambda draft, key=key, item=item: _delete(draft, key, item))  # type: ignore[misc]
 
     def _planned(self, plan: Callable[[Draft], T]) -> tuple[Draft, T]:
-        view = View(NOBODY, watching=False)
-        reader = Reader(self.store, view)
+        view, reader = self._look(self.store)
         for _ in range(MAX_READS):
             draft = Draft(view)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import HandleId, IPAddress, IPNetwork, NodeName, PoolUse
@@ -11,6 +12,11 @@ from felix_py.datastore.store import KeyValue
 
 RenderEndpoint = Callable[[tuple[IPAddress, ...], KeyValue | None], bytes]
 """(the addresses given, the endpoint as stored now) -> the endpoint's new value."""
+
+
+def timestamp(at: datetime) -> str:
+    """The attribute of that name, in Go's text form as Calico writes it. at: UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S.%f} +0000 UTC"
 
 
 @dataclass(frozen=True, slots=True)
