@@ -17,6 +17,7 @@ from felix_py.datastore.codec_fields import BadField
 from felix_py.datastore.codec_json import loads
 from felix_py.datastore.keys import ResourceKey
 from felix_py.datastore.model import (
+    KUBERNETES,
     AssignmentMode,
     ClusterInformation,
     EncapMode,
@@ -234,7 +235,11 @@ def decode_node(key: ResourceKey, raw: bytes) -> Node:
         vxlan_tunnel_mac=fields.mac("spec.vxlanTunnelMACAddr", spec.mac or ""),
         vxlan_tunnel_mac_v6=fields.mac("spec.vxlanTunnelMACAddrV6", spec.mac_v6 or ""),
         kubernetes_node=next(
-            (each.node_name or "" for each in spec.references or () if each.orchestrator == "k8s"),
+            (
+                each.node_name or ""
+                for each in spec.references or ()
+                if each.orchestrator == KUBERNETES
+            ),
             "",
         ),
     )

@@ -31,6 +31,8 @@ PoolName = NewType("PoolName", str)
 HandleId = NewType("HandleId", str)
 AsNumber = NewType("AsNumber", int)
 
+KUBERNETES = "k8s"
+"""The orchestrator of endpoints that are Kubernetes' pods, and of Nodes' orchRefs."""
 DEFAULT_AS_NUMBER = AsNumber(64512)
 DEFAULT_MAX_BLOCKS_PER_HOST = 20
 

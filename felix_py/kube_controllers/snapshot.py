@@ -17,9 +17,6 @@ from felix_py.kube_api.model import (
     ServiceAccount,
 )
 
-KUBERNETES = "k8s"
-"""The orchestrator of endpoints that are Kubernetes' pods."""
-
 PodName = tuple[str, str]
 """(namespace, name)."""
 

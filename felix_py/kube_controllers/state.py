@@ -13,7 +13,7 @@ from felix_py.datastore.keys import (
     StatusKey,
     kind_prefix,
 )
-from felix_py.datastore.model import Kind, Node, Profile, Stored, WorkloadEndpoint
+from felix_py.datastore.model import KUBERNETES, Kind, Node, Profile, Stored, WorkloadEndpoint
 from felix_py.datastore.model_own import DaemonStatus
 from felix_py.datastore.values import Value
 from felix_py.kube_api.calico_names import account_profile, namespace_profile
@@ -28,7 +28,6 @@ from felix_py.kube_api.model import (
 )
 from felix_py.kube_api.reflector import KubeChange, ReflectorState
 from felix_py.kube_controllers.snapshot import (
-    KUBERNETES,
     Dirty,
     PodName,
     Snapshot,

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
 from felix_py.agent.calc.node_address import AUTO, NONE, Detection, Recorded
-from felix_py.datastore.model import IPAddress, IPInterface, Node, NodeName, Stored
+from felix_py.datastore.model import KUBERNETES, IPAddress, IPInterface, Node, NodeName, Stored
 
 ANNOTATION = "felix-py.io/address-detection"
 FIELDS = {4: "ipv4Address", 6: "ipv6Address"}
 NODE_IP = "CalicoNodeIP"
-KUBERNETES = "k8s"
-"""The orchestrator of `spec.orchRefs`, as Calico's node writes it (CALICO_K8S_NODE_REF)."""
 IPIP_FIELD = "ipv4IPIPTunnelAddr"
 VXLAN_FIELDS = {
     4: ("ipv4VXLANTunnelAddr", "vxlanTunnelMACAddr"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from felix_py.datastore.codec import rewrite
 from felix_py.datastore.keys import ResourceKey
+from felix_py.datastore.model import KUBERNETES
 from felix_py.kube_api.calico_names import PREFIX, labels_of
-from felix_py.kube_controllers.snapshot import KUBERNETES, Snapshot, pod_of
+from felix_py.kube_controllers.snapshot import Snapshot, pod_of
 from felix_py.kube_controllers.wishes import Replace
 
 
